@@ -1,0 +1,63 @@
+# Every command there is. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+T ?= tests
+N ?= 200
+DATA ?= ./veritydb-data
+CHECKED := $(wildcard veritydb simulation)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types cluster sim canaries bench golden clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with all dependencies, pinned
+
+# The build backend comes first and is pinned like the rest, so nothing unpinned is ever fetched.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+demo: install ## A cluster, a few events and a failover in one minute
+	$(BIN)/python -m examples.demo
+
+test: install ## Run the tests; T=tests/vsr narrows it
+	$(BIN)/python -m pytest -n $(JOBS) $(T)
+
+check: lint types test ## What CI runs: format, lint, types, tests, 200 simulated seeds
+ifneq ($(wildcard simulation/__main__.py),)
+	$(BIN)/python -m simulation --count 200
+endif
+
+lint: install ## Check format and style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install ## Check types
+	$(BIN)/mypy --strict $(CHECKED)
+
+cluster: install ## Three nodes on this machine; DATA=folder
+	$(BIN)/veritydb cluster up --foreground --config cluster-configs/three-node --data-dir $(DATA)
+
+sim: install ## Simulate: SEED=123 repeats one run, N=5000 tries that many
+	$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--count $(N))
+
+canaries: install ## Prove that every checker finds its planted bug
+	$(BIN)/python -m simulation --canaries
+
+bench: install ## Measure
+	$(BIN)/python -m benchmarks
+
+golden: install ## Add missing golden files; read the diff before you commit it
+	VERITYDB_GOLDEN=write $(BIN)/python -m pytest tests/golden
+
+clean: ## Remove everything that can be made again, except a cluster's data
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
