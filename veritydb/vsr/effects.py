@@ -1,0 +1,106 @@
+"""Everything a replica can ask for. It carries nothing out itself.
+
+Effects of one step are carried out in order. Writes complete in the order they were asked for
+(frames, cuts and view states share one queue of one writer), reads may overtake them.
+"""
+
+import msgspec
+
+from veritydb.types.durable import ViewState
+from veritydb.types.frame import Frame
+from veritydb.types.ids import Op, View
+from veritydb.vsr.messages import Message
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Hand a message to the peer `to`. May be lost: the protocol repeats what matters."""
+
+    to: int
+    message: Message
+
+
+class WriteFrames(msgspec.Struct, frozen=True, gc=False):
+    """Append consecutive frames to the log; answered by `FramesWritten` once durable."""
+
+    frames: tuple[Frame, ...]
+
+
+class RepairFrame(msgspec.Struct, frozen=True, gc=False):
+    """Write a frame again, in its place, that the log names but cannot read."""
+
+    frame: Frame
+
+
+class CutLog(msgspec.Struct, frozen=True, gc=False):
+    """Durably forget every op after `after`: a view change decided that they never happened."""
+
+    after: Op
+
+
+class WriteViewState(msgspec.Struct, frozen=True, gc=False):
+    """Make the protocol's memory durable; answered by `ViewStateWritten(number)`."""
+
+    number: int
+    state: ViewState
+
+
+class ReadFrames(msgspec.Struct, frozen=True, gc=False):
+    """Read ops `first` to `last` from the log, at most `bytes_max` together but at least one."""
+
+    token: int
+    first: Op
+    last: Op
+    bytes_max: int
+
+
+class ReadHeaders(msgspec.Struct, frozen=True, gc=False):
+    """Read the headers of ops `first` to `last` from the journal."""
+
+    token: int
+    first: Op
+    last: Op
+
+
+class Commit(msgspec.Struct, frozen=True, gc=False):
+    """This op is agreed on for ever. Ops are committed in order, each once per life of a process."""
+
+    frame: Frame
+
+
+class ReadIndexReady(msgspec.Struct, frozen=True, gc=False):
+    """A quorum confirmed the view after `ReadIndex(token)`: state at `commit` is fresh enough.
+
+    `commit` is None when this replica is no longer a primary that can know.
+    """
+
+    token: int
+    commit: Op | None
+
+
+class RoleChanged(msgspec.Struct, frozen=True, gc=False):
+    """Status, view or primary changed. `dropped` tells that requests not yet committed may be lost."""
+
+    view: View
+    primary: int
+    dropped: bool
+
+
+class Halt(msgspec.Struct, frozen=True, gc=False):
+    """Stop this replica for good: going on could do harm. `reason` names ops and numbers only."""
+
+    reason: str
+
+
+Effect = (
+    Send
+    | WriteFrames
+    | RepairFrame
+    | CutLog
+    | WriteViewState
+    | ReadFrames
+    | ReadHeaders
+    | Commit
+    | ReadIndexReady
+    | RoleChanged
+    | Halt
+)
