@@ -1,0 +1,42 @@
+# Cluster: who is where, who leads, and what operators may do about it.
+@0xfd41aaab0f9afef0;
+
+using Common = import "common.capnp";
+
+struct GroupStatus {
+  group @0 :UInt32;
+  region @1 :Text;            # empty: the global group
+  index @2 :UInt32;           # of this node's replica
+  role @3 :Text;              # primary, backup, view-change, recovering, replaced, read-only
+  view @4 :UInt64;
+  op @5 :UInt64;
+  commit @6 :UInt64;
+  primary @7 :Text;           # client address of the primary of this view
+  ready @8 :Bool;
+  incarnation @9 :UInt32;
+  applied @10 :UInt64;
+}
+
+struct GroupInfo {
+  group @0 :UInt32;
+  region @1 :Text;
+  addresses @2 :List(Text);   # client addresses of its replicas, by index
+}
+
+struct NodeStatus {
+  name @0 :Text;
+  pid @1 :UInt32;
+  address @2 :Text;
+  ready @3 :Bool;
+  groups @4 :List(GroupStatus);
+  version @5 :Text;
+  cluster @6 :Data;
+}
+
+interface Cluster {
+  status @0 () -> (status :NodeStatus);
+  directory @1 () -> (groups :List(GroupInfo));
+  stepDown @2 (group :UInt32) -> (refused :Common.Refusal);      # code 0: done
+  replace @3 (group :UInt32, index :UInt32, timeoutMs :UInt32)
+      -> (incarnation :UInt32, refused :Common.Refusal);
+}
