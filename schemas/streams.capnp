@@ -102,6 +102,7 @@ struct ReadItem {
     erased @6 :Void;
   }
   firstOffset @7 :UInt64;   # with `events`: offset of the first of them
+  index @8 :UInt32;         # of the entry in its op
 }
 
 struct ReadRes {

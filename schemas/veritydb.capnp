@@ -21,6 +21,7 @@ struct HelloRes {
   }
   cluster @2 :Data;
   node @3 :Text;
+  time @4 :UInt64;            # the node's clock, ns since 1970: what `sentAt` is reckoned by
 }
 
 interface VerityDb {
