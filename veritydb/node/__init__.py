@@ -1,0 +1,1 @@
+"""One replica minus the world: agreement (vsr) and meaning (kernel) composed. Sans I/O."""
