@@ -1,0 +1,151 @@
+"""Links that delay, lose, repeat, reorder, damage and misdirect what is sent, and partitions.
+
+An endpoint is a number: nodes from 0, clients from `CLIENTS`. What travels between nodes is bytes,
+so that damage is damage of bytes; the receiver's decoder has to notice.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from simulation.choices import PPM
+from simulation.world import MS, SECOND, World
+
+CLIENTS = 1000
+
+
+class NetworkPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What links do. Times in ns, rates per million."""
+
+    delay_min: int = 50_000
+    delay_mean: int = 300_000
+    heavy_ppm: int = 0
+    """A few packets take a hundred times as long."""
+    loss_ppm: int = 0
+    twice_ppm: int = 0
+    replay_ppm: int = 0
+    """A packet comes again seconds to minutes later, whoever lives there then."""
+    damage_ppm: int = 0
+    astray_ppm: int = 0
+    """Delivered to another node than the one it was meant for."""
+    big_lost_bytes: int = 0
+    """Packets above this size never arrive while the fault lasts; 0 for no limit."""
+
+
+class Packet(NamedTuple):
+    """One thing on its way. `data` is what may be damaged; `tag` travels safely beside it."""
+
+    source: int
+    target: int
+    tag: object
+    data: bytes
+
+
+class Network:
+    """All links of a run."""
+
+    def __init__(self, world: World, plan: NetworkPlan, nodes: int) -> None:
+        """Deliver nothing until `receive` is set."""
+        self._world = world
+        self._nodes = nodes
+        self.plan = plan
+        self.receive: Callable[[Packet], None] = lambda packet: None
+        self.watch: Callable[[Packet], None] | None = None
+        self._blocked: set[tuple[int, int]] = set()
+        self._oversize_from: int | None = None
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on its link."""
+        choices, plan, world = self._world.choices, self.plan, self._world
+        if self.watch is not None:
+            self.watch(packet)
+        if choices.chance("net.loss", plan.loss_ppm):
+            world.count("net.lost")
+            return
+        if packet.source == self._oversize_from and len(packet.data) > plan.big_lost_bytes > 0:
+            world.count("net.oversize")
+            return
+        delay = plan.delay_min + choices.exponential("net.delay", plan.delay_mean)
+        if choices.chance("net.heavy", plan.heavy_ppm):
+            delay *= 100
+        world.after(delay, self._arrive, self._maybe_spoil(packet))
+        if choices.chance("net.twice", plan.twice_ppm):
+            world.count("net.twice")
+            delay += choices.exponential("net.delay", plan.delay_mean)
+            world.after(delay, self._arrive, packet)
+        if choices.chance("net.replay", plan.replay_ppm):
+            world.count("net.replayed")
+            later = choices.log_uniform("net.replay.delay", SECOND // 2, 60 * SECOND)
+            world.after(later, self._arrive, packet)
+
+    def _maybe_spoil(self, packet: Packet) -> Packet:
+        """Flip bits, or change the address, where the draw says so."""
+        choices, plan = self._world.choices, self.plan
+        if packet.target >= CLIENTS or packet.source >= CLIENTS:
+            return packet
+        if choices.chance("net.astray", plan.astray_ppm):
+            self._world.count("net.astray")
+            return packet._replace(target=choices.choose("net.astray.to", self._nodes))
+        if packet.data and choices.chance("net.damage", plan.damage_ppm):
+            self._world.count("net.damaged")
+            data = bytearray(packet.data)
+            for _ in range(choices.between("net.damage.bits", 1, 4)):
+                bit = choices.choose("net.damage.at", len(data) * 8)
+                data[bit // 8] ^= 1 << bit % 8
+            return packet._replace(data=bytes(data))
+        return packet
+
+    def _arrive(self, packet: Packet) -> None:
+        if (packet.source, packet.target) in self._blocked:
+            self._world.count("net.blocked")
+            return
+        self.receive(packet)
+
+    # -- partitions
+
+    def block(self, pairs: set[tuple[int, int]]) -> None:
+        """Cut these directed links, beside those cut before."""
+        self._blocked |= pairs
+
+    def lose_big_from(self, source: int | None) -> None:
+        """From this node, large packets are lost and small ones arrive."""
+        self._oversize_from = source
+
+    def heal(self) -> None:
+        """Every link works again."""
+        self._blocked.clear()
+        self._oversize_from = None
+
+    def calm(self) -> None:
+        """No more faults: what is on its way still arrives, all else is quick and certain."""
+        self.heal()
+        mean = min(self.plan.delay_mean, 2 * MS)
+        self.plan = NetworkPlan(delay_min=self.plan.delay_min, delay_mean=mean)
+
+    def is_blocked(self, source: int, target: int) -> bool:
+        """Whether the link is cut in this direction."""
+        return (source, target) in self._blocked
+
+
+def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int]]]:
+    """Draw a partition: its name and the directed links it cuts."""
+    choices = world.choices
+    everyone = [*range(nodes), *(CLIENTS + client for client in range(clients))]
+    shape = choices.pick("cut.shape", ("alone", "halves", "one-way", "bridge", "clients", "deaf"))
+    victim = choices.choose("cut.victim", nodes)
+    others = [end for end in range(nodes) if end != victim]
+    if shape == "alone":
+        return shape, {pair for end in everyone for pair in ((victim, end), (end, victim))}
+    if shape == "halves":
+        side = {end for end in everyone if choices.chance("cut.side", PPM // 2)}
+        return shape, {(a, b) for a in everyone for b in everyone if (a in side) != (b in side)}
+    if shape == "one-way" and others:
+        return shape, {(victim, choices.pick("cut.other", others))}
+    if shape == "bridge":
+        # Only the victim hears everybody.
+        return shape, {(a, b) for a in others for b in others if a != b}
+    if shape == "deaf":
+        return shape, {(end, victim) for end in others}
+    reached = [end for end in everyone if end >= CLIENTS]
+    return "clients", {pair for end in reached for pair in ((victim, end), (end, victim))}

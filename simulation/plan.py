@@ -1,0 +1,148 @@
+"""From a seed to a plan: which faults a run has at all, then how often. Printed, and serialisable.
+
+Leaving whole classes of faults out finds more than having a little of everything: some states are
+only reached where nothing else disturbs (swarm testing). So each class is present in half of the
+runs; a tenth of the runs have none at all, and a tenth exactly one.
+"""
+
+import msgspec
+
+from simulation.choices import PPM, Choices
+from simulation.network import NetworkPlan
+from simulation.world import MS, SECOND, US
+
+NETWORK_FAULTS = ("heavy", "loss", "twice", "replay", "damage", "astray")
+NEMESES = (
+    "crash",
+    "crash-inside",
+    "power-cut",
+    "pause",
+    "cut",
+    "oversize",
+    "clock",
+    "rot",
+    "disk-error",
+    "disk-full",
+    "step-down",
+    "wipe",
+)
+CLOCK_FAULTS = ("rate", "skew", "drift")
+FAULTS = NETWORK_FAULTS + NEMESES + CLOCK_FAULTS
+
+SHAPES = ("three",) * 15 + ("five",) * 2 + ("one",) + ("regions",) * 2
+"""Three replicas in most runs; `regions` is two regional groups and a global one on six nodes."""
+REPLICAS = {"one": 1, "three": 3, "five": 5, "regions": 3}
+NODES = {"one": 1, "three": 3, "five": 5, "regions": 6}
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about a run that is decided before it starts."""
+
+    seed: int
+    shape: str
+    faults: tuple[str, ...]
+    requests: int
+    """How many requests the clients make, altogether."""
+    clients: int
+    window: int
+    """Requests that one client has in flight."""
+    think: int
+    """Mean time between two requests of one client, ns."""
+    patience: int
+    """How long a client waits for an answer before it asks again, ns."""
+    twins: bool
+    """Two of the clients have the same id."""
+    network: NetworkPlan
+    nemeses: dict[str, int]
+    """Mean time between two faults of a class, ns."""
+    clock_rate_ppm: int
+    """The largest deviation of a monotonic clock's rate."""
+    clock_offset: int
+    """The largest error of a wall clock, ns."""
+    clock_drift_ppm: int
+    write_latency: int
+    """Mean time that a synced write takes, ns."""
+    read_latency: int
+    snapshot_ops: int
+    """How many ops apart snapshots are."""
+    down: int
+    """Mean time that a crashed node stays down, ns."""
+
+    def has(self, fault: str) -> bool:
+        """Whether this run has a class of faults."""
+        return fault in self.faults
+
+    def text(self) -> str:
+        """As JSON, to be printed and read back."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode()
+
+
+def parse(text: str) -> Plan:
+    """Read a printed plan."""
+    return msgspec.json.decode(text, type=Plan)
+
+
+def make(seed: int) -> Plan:
+    """Draw the plan of a seed."""
+    c = Choices(seed)
+    shape = c.pick("plan.shape", SHAPES)
+    faults = _faults(c, shape)
+    return Plan(
+        seed=seed,
+        shape=shape,
+        faults=faults,
+        requests=c.between("plan.requests", 150, 200),
+        clients=c.between("plan.clients", 2, 5),
+        window=c.pick("plan.window", (1, 1, 2, 4, 8)),
+        think=c.log_uniform("plan.think", 2 * MS, 100 * MS),
+        patience=c.log_uniform("plan.patience", 100 * MS, 1 * SECOND),
+        twins=c.chance("plan.twins", PPM // 5),
+        network=_network(c, faults),
+        nemeses={name: _interval(c, name) for name in NEMESES if name in faults},
+        clock_rate_ppm=c.log_uniform("plan.rate", 100, 300_000) if "rate" in faults else 0,
+        clock_offset=c.log_uniform("plan.offset", MS, 30 * SECOND) if "skew" in faults else 0,
+        clock_drift_ppm=c.log_uniform("plan.drift", 10, 50_000) if "drift" in faults else 0,
+        write_latency=c.log_uniform("plan.write", 50 * US, 10 * MS),
+        read_latency=c.log_uniform("plan.read", 10 * US, 5 * MS),
+        snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
+        down=c.log_uniform("plan.down", 50 * MS, 3 * SECOND),
+    )
+
+
+def _faults(c: Choices, shape: str) -> tuple[str, ...]:
+    draw = c.choose("plan.class", 10)
+    if draw == 0:
+        chosen: tuple[str, ...] = ()
+    elif draw == 1:
+        chosen = (c.pick("plan.only", FAULTS),)
+    else:
+        chosen = tuple(name for name in FAULTS if c.chance("plan.has." + name, PPM // 2))
+    if shape == "one":
+        # One replica has nobody to be repaired or replaced by.
+        chosen = tuple(name for name in chosen if name not in ("rot", "wipe"))
+    return chosen
+
+
+def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
+    def rate(name: str, low: int, high: int) -> int:
+        return c.log_uniform("plan." + name, low, high) if name in faults else 0
+
+    return NetworkPlan(
+        delay_min=c.log_uniform("plan.delay_min", 10 * US, 2 * MS),
+        delay_mean=c.log_uniform("plan.delay", 50 * US, 10 * MS),
+        heavy_ppm=rate("heavy", 100, 20_000),
+        loss_ppm=rate("loss", 1_000, 200_000),
+        twice_ppm=rate("twice", 1_000, 200_000),
+        replay_ppm=rate("replay", 1_000, 50_000),
+        damage_ppm=rate("damage", 500, 30_000),
+        astray_ppm=rate("astray", 500, 20_000),
+        big_lost_bytes=c.pick("plan.mtu", (600, 1_500)) if "oversize" in faults else 0,
+    )
+
+
+def _interval(c: Choices, name: str) -> int:
+    if name in ("rot", "crash-inside"):
+        return c.log_uniform("plan.every." + name, 200 * MS, 4 * SECOND)
+    if name in ("disk-full", "wipe", "power-cut"):
+        return c.log_uniform("plan.every." + name, 2 * SECOND, 10 * SECOND)
+    return c.log_uniform("plan.every." + name, 500 * MS, 6 * SECOND)

@@ -1,0 +1,102 @@
+"""One thread, one heap of things to come, one time: what makes a run repeatable.
+
+Time is simulated nanoseconds since the run's start. Things of the same instant happen in the order
+in which they were asked for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from hashlib import blake2b
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from simulation.choices import Choices
+
+US = 1_000
+MS = 1_000 * US
+SECOND = 1_000 * MS
+
+TIMELINE_LINES = 400
+
+
+class Failure(Exception):
+    """A run found something wrong: which checker, and what it saw."""
+
+    def __init__(self, checker: str, what: str) -> None:
+        """`checker` names the invariant; `what` is for people."""
+        super().__init__(f"{checker}: {what}")
+        self.checker = checker
+        self.what = what
+
+
+class Line(NamedTuple):
+    """One thing that happened, as the timeline shows it."""
+
+    time: int
+    who: str
+    state: tuple[Any, ...]
+    what: str
+    detail: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        """Time in ms, who, role/status/view/commit/op, and what."""
+        state = " ".join(f"{part!s:>7}" for part in self.state)
+        detail = " ".join(str(part) for part in self.detail)
+        return f"{self.time / MS:12.3f} {self.who:<8} {state:<36} {self.what} {detail}"
+
+
+class World:
+    """The event heap, the choices and the record of what happened."""
+
+    def __init__(self, choices: Choices) -> None:
+        """Nothing has happened yet."""
+        self.now = 0
+        self.choices = choices
+        self.events = 0
+        self.timeline: deque[Line] = deque(maxlen=TIMELINE_LINES)
+        self.counts: dict[str, int] = {}
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+        self._digest = blake2b(digest_size=16)
+
+    def after(self, delay: int, call: Callable[..., None], *args: Any) -> None:
+        """Have `call(*args)` happen `delay` ns from now."""
+        assert delay >= 0
+        self._order += 1
+        heappush(self._heap, (self.now + delay, self._order, call, args))
+
+    def run(self, until: int, done: Callable[[], bool] | None = None) -> bool:
+        """Let time pass until `until`, or until `done()` holds; say whether it did."""
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            when, _, call, args = heappop(heap)
+            self.now = when
+            self.events += 1
+            call(*args)
+            if done is not None and done():
+                return True
+        self.now = max(self.now, until)
+        return False
+
+    def count(self, what: str, by: int = 1) -> None:
+        """Count activity; the floors and the report read it."""
+        self.counts[what] = self.counts.get(what, 0) + by
+
+    def note(self, who: str, state: tuple[Any, ...], what: str, *detail: Any) -> None:
+        """Put a line into the timeline, and into the digest that two equal runs share."""
+        self.timeline.append(Line(self.now, who, state, what, detail))
+        self._digest.update(f"{self.now} {who} {state} {what} {detail}".encode())
+
+    def mix(self, data: bytes) -> None:
+        """Put bytes into the digest only: cheaper than a line."""
+        self._digest.update(data)
+
+    @property
+    def trace(self) -> str:
+        """Digest over everything that happened so far."""
+        return self._digest.hexdigest()
+
+    @property
+    def pending(self) -> int:
+        """Things yet to happen."""
+        return len(self._heap)
