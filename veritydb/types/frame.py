@@ -19,6 +19,7 @@ from hashlib import sha256
 import msgspec
 from crc32c import crc32c
 
+from veritydb.types import entry, merkle
 from veritydb.types.ids import GroupId, Op, View
 from veritydb.types.limits import OP_BYTES_MAX, SECTOR_BYTES, SEGMENT_BYTES
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
@@ -151,21 +152,38 @@ def parse_header(raw: bytes) -> Header:
     return header
 
 
+class Hole(msgspec.Struct, frozen=True, gc=False):
+    """The events of one part were erased: `digest` is the SHA-256 of the bytes that were there."""
+
+    entry: int
+    part: int
+    digest: bytes
+
+
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """A header and the bytes of the entries it covers."""
+    """A header and the bytes of the entries it covers.
+
+    Where there are `holes` (in order of entry and part), zeros stand for the erased events, and
+    only `verify_root` can tell whether the rest is what was agreed on.
+    """
 
     header: Header
     body: bytes
+    holes: tuple[Hole, ...] = ()
 
 
-def encode(frame: Frame) -> bytes:
-    """Return the frame's bytes without padding."""
+def buffers(frame: Frame) -> tuple[bytes, bytes, bytes]:
+    """Return the frame's bytes without padding in three pieces, so that no body is copied."""
     header = frame.header
     assert len(header.raw) == HEADER_BYTES, "seal the header first"
     assert len(frame.body) == header.body_len
     head = SKELETON.pack(header.op, HEADER_BYTES + header.body_len) + header.raw
-    crc = crc32c(frame.body, crc32c(head))
-    return b"".join((head, frame.body, CRC.pack(crc)))
+    return head, frame.body, CRC.pack(crc32c(frame.body, crc32c(head)))
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the frame's bytes without padding."""
+    return b"".join(buffers(frame))
 
 
 def decode(data: bytes | memoryview) -> Frame:
@@ -186,6 +204,47 @@ def decode(data: bytes | memoryview) -> Frame:
     if header.op != op or header.body_len != length - HEADER_BYTES:
         raise BadFrame(f"frame {op} and its header disagree")
     return Frame(header, bytes(view[SKELETON.size + HEADER_BYTES : end]))
+
+
+def verify_root(frame: Frame) -> bool:
+    """Whether the body, with the digests that stand for erased events, is what the header names."""
+    digests: dict[int, dict[int, bytes]] = {}
+    for hole in frame.holes:
+        digests.setdefault(hole.entry, {})[hole.part] = hole.digest
+    body = memoryview(frame.body)
+    leaves = []
+    try:
+        walk = entry.split(body, frame.header.entry_count)
+        for index, (header, start, end) in enumerate(walk):
+            leaves.append(leaf_with_holes(body[start:end], header, digests.pop(index, {})))
+    except entry.BadEntry:
+        return False
+    return not digests and merkle.root(leaves) == frame.header.root
+
+
+def leaf_with_holes(
+    data: memoryview, header: entry.EntryHeader, digests: dict[int, bytes]
+) -> bytes:
+    """Return an entry's Merkle leaf, with digests for parts that are erased. Raises BadEntry."""
+    at = entry.HEADER_BYTES + header.parts * entry.PART_BYTES
+    if header.parts == 0:
+        if digests:
+            raise entry.BadEntry("an entry without parts cannot be erased")
+        return entry.leaf(bytes(data), header)
+    if any(not 0 <= part < header.parts for part in digests):
+        raise entry.BadEntry("the erased part does not exist")
+    table = entry.part_table(data[entry.HEADER_BYTES :], header.parts)
+    if at + sum(part.descriptor_len + part.events_len for part in table) != len(data):
+        raise entry.BadEntry("the parts do not fill the body")
+    leaves = []
+    for number, part in enumerate(table):
+        middle = at + part.descriptor_len
+        end = middle + part.events_len
+        events = digests.get(number) or sha256(data[middle:end]).digest()
+        leaves.append(sha256(b"\x02" + sha256(data[at:middle]).digest() + events).digest())
+        at = end
+    table_end = entry.HEADER_BYTES + header.parts * entry.PART_BYTES
+    return sha256(b"\x00" + data[:table_end] + merkle.root(leaves)).digest()
 
 
 assert len(NO_HASH) == HASH_BYTES
