@@ -2,8 +2,8 @@
 
     0                     144                                   144+len
     +---------------------+-------------+--------+--------+-----+
-    | header              | part table  | part 0 | part 1 | ... |     body of an append
-    +---------------------+-------------+--------+--------+-----+
+    | header              | part table  | part 0 | part 1 | ... |     body of an append (of several
+    +---------------------+-------------+--------+--------+-----+     streams: see types/multi.py)
     | header              | one struct of schemas/log.capnp     |     body of any other command
     +---------------------+-------------------------------------+
 
@@ -47,11 +47,14 @@ class Kind(IntEnum):
     COMMAND = 3
     """A struct of log.capnp."""
     REFUSED = 4
-    """An edge refusal to be audited: fixed fields only, no body."""
+    """An edge refusal to be audited: fixed fields only, no body. `expected` is the code, `events`
+    how many like it this entry stands for."""
     PULSE = 5
     """Log time passes: the kernel's next deadline is due."""
     REPLACE_REPLICA = 6
     """The replica whose index is `events` gets the incarnation `expected`."""
+    APPEND_MANY = 7
+    """Append to several streams of the group, all or nothing. Its last part says what is whose."""
 
 
 EXPECT_ANY = (1 << 64) - 1
@@ -95,7 +98,7 @@ class EntryHeader(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class PartInfo(msgspec.Struct, frozen=True, gc=False):
-    """One row of a part table. `key` 0 is clear text; `subject` is reserved (zero) until keys exist."""
+    """One row of a part table. `key` 0 is clear text; `subject` is zero until keys exist."""
 
     key: int
     events: int
@@ -212,7 +215,7 @@ def pack_part(part: PartInfo) -> bytes:
 def check_parts(body: bytes | memoryview, header: EntryHeader) -> None:
     """Raise BadEntry unless the parts fill the body and hold the events the header counts."""
     if header.parts == 0:
-        if header.kind == Kind.APPEND:
+        if header.kind in (Kind.APPEND, Kind.APPEND_MANY):
             raise BadEntry("an append without parts")
         return
     table = part_table(body, header.parts)

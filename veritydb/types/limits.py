@@ -23,6 +23,8 @@ ACTOR_BYTES_MAX = 255
 METADATA_BYTES_MAX = 16 * KIB
 COMMAND_BYTES_MAX = 64 * KIB
 REGION_BYTES_MAX = 32
+POLICY_TENANTS_MAX = 1_000
+POLICY_TENANT_REGIONS_MAX = 32
 
 # -- what a client may ask for
 READ_BYTES_MAX = 8 * MIB
@@ -58,9 +60,17 @@ CONNECTION_IN_FLIGHT_CALLS_MAX = 4_096
 BATCH_IDS_MAX = 65_536
 BATCH_IDS_AGE_NS = 600 * SECOND_NS
 
+# -- what one group remembers
+STREAMS_MAX = 2_000_000
+ORIGINS_MAX = 4_000_000
+# Stretches of a stream that are remembered of one origin, to tell where a repeat was applied.
+ORIGIN_RUNS_MAX = 4
+
 # -- retention
 RETENTION_RUNS_MAX = 256
 RETENTION_GRACE_NS = 5 * SECOND_NS
+# Streams that one pulse looks at; the next pulse goes on.
+PULSE_STREAMS_MAX = 64
 
 # -- time
 CLOCK_TOLERANCE_NS = 10 * SECOND_NS

@@ -7,7 +7,8 @@
 
 Record i of the file, at byte 64 * i, belongs to the i-th entry of the log. `base` and `count` are
 the offsets an append was given (a created stream: its id in `stream`; an expected-offset conflict:
-the actual next offset in `base`).
+the actual next offset in `base`; a truncation or a retention: the floor in `base`). `kind` holds
+the entry's kind in its low byte and, for a command, its struct's number of log.capnp in the high.
 
 chain head after op n = SHA-256(head after n-1 | SHA-256(record) of each of its entries)
 so that a tenant's export can show its own records and bare hashes of the others.
@@ -30,7 +31,7 @@ class Code(IntEnum):
 
     OK = 0
     DUPLICATE = 1
-    """Applied before; base and count are those of the first time."""
+    """Applied before; base and count are those of the first time (base BASE_UNKNOWN: forgotten)."""
     # -- sessions
     NO_SESSION = 10
     STALE_NUMBER = 11
@@ -47,15 +48,26 @@ class Code(IntEnum):
     """The origin sequence skips events that were never seen."""
     OUTCOME_UNKNOWN = 28
     """Too old to tell whether it was applied before; it was not applied now."""
+    ORIGIN_OVERLAP = 29
+    """Some of the events were applied before and some not; base is the next expected sequence."""
+    STREAM_DIFFERS = 30
+    """A stream of this name exists with another data class; its id is in `stream`."""
+    TOO_MANY_ORIGINS = 31
     # -- policy
     PLACEMENT_REFUSED = 40
     POLICY_VERSION_CONFLICT = 41
     NO_SUCH_REGION = 42
     FORBIDDEN = 43
+    POLICY_WIDENS = 44
+    """A policy may only narrow what the built-in table allows."""
     # -- form
     BAD_COMMAND = 60
     NOT_SUPPORTED = 61
     NAME_INVALID = 62
+
+
+BASE_UNKNOWN = (1 << 64) - 1
+"""In `base` of a DUPLICATE: applied before, but where is no longer remembered."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -77,12 +89,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return self.code in (Code.OK, Code.DUPLICATE)
 
 
+def kind_of(entry_kind: int, command: int) -> int:
+    """Return the `kind` of an outcome: the entry's kind, and which command it was (0 for none)."""
+    assert 0 <= entry_kind < 256 and 0 <= command < 256
+    return entry_kind | command << 8
+
+
 def encode(outcome: Outcome) -> bytes:
     """Return the 64 bytes of a record."""
     o = outcome
-    return RECORD.pack(
-        o.code, o.kind, o.policy, o.op, o.tenant, o.stream, o.base, o.count, o.entry
-    )
+    return RECORD.pack(o.code, o.kind, o.policy, o.op, o.tenant, o.stream, o.base, o.count, o.entry)
 
 
 def decode(data: bytes | memoryview, at: int = 0) -> Outcome:

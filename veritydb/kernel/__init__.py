@@ -1,0 +1,1 @@
+"""Meaning: the capabilities as one state machine. Deterministic and total; knows no replication."""

@@ -1,0 +1,1 @@
+"""Meaning: named sequences of events, and what may happen to them. Pure."""

@@ -1,0 +1,70 @@
+"""Batches applied lately, by their ids: what makes a retry without origin harmless.
+
+Generations of bounded size, newest first. Forgetting drops a whole generation, so it costs nothing
+per batch; what is forgotten is known by its log time, so that a retry from then can be refused
+instead of applied again.
+"""
+
+import immutables
+import msgspec
+
+from veritydb.types.limits import BATCH_IDS_AGE_NS, BATCH_IDS_MAX
+
+GENERATIONS = 16
+GENERATION_IDS_MAX = BATCH_IDS_MAX // GENERATIONS
+GENERATION_AGE_NS = BATCH_IDS_AGE_NS // GENERATIONS
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """Where a batch was applied."""
+
+    base: int
+    count: int
+
+
+Ids = immutables.Map[bytes, Span]
+NONE: Ids = immutables.Map()
+
+
+class Generation(msgspec.Struct, frozen=True, gc=False):
+    """Batches of one stretch of log time, by id and stream."""
+
+    first_at: int
+    last_at: int
+    ids: Ids
+
+
+class Batches(msgspec.Struct, frozen=True, gc=False):
+    """All that is remembered. Nothing applied after `forgotten` (log time) has been forgotten."""
+
+    generations: tuple[Generation, ...] = ()
+    forgotten: int = 0
+
+
+def key(batch: bytes, stream: int) -> bytes:
+    """Return what a batch is known by: its id counts only within its stream."""
+    return batch + stream.to_bytes(8, "little")
+
+
+def find(batches: Batches, key: bytes) -> Span | None:
+    """Return where the batch was applied, if that is remembered."""
+    for generation in batches.generations:
+        span = generation.ids.get(key)
+        if span is not None:
+            return span
+    return None
+
+
+def remember(batches: Batches, key: bytes, base: int, count: int, now: int) -> Batches:
+    """Return the memory with one more batch, and without what is too old or too many."""
+    older = batches.generations
+    if older:
+        newest = older[0]
+        if len(newest.ids) < GENERATION_IDS_MAX and now - newest.first_at < GENERATION_AGE_NS:
+            grown = Generation(newest.first_at, now, newest.ids.set(key, Span(base, count)))
+            return Batches((grown, *older[1:]), batches.forgotten)
+    forgotten = batches.forgotten
+    while older and (len(older) >= GENERATIONS or older[-1].last_at < now - BATCH_IDS_AGE_NS):
+        forgotten = older[-1].last_at
+        older = older[:-1]
+    return Batches((Generation(now, now, NONE.set(key, Span(base, count))), *older), forgotten)
