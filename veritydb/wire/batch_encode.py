@@ -63,17 +63,16 @@ def encode_batch(events: Sequence[Event], fresh_ids: bytes) -> Batch:
     try:
         descriptor, payloads = _descriptor(events, count)
         columns = _events(events, count, fresh_ids)
-    except (struct.error, TypeError, AttributeError, UnicodeEncodeError, ValueError) as error:
+        events_len = sum(map(len, columns)) + sum(map(len, payloads))
+        _within(len(descriptor) + events_len, BATCH_BYTES_MAX, "a batch", "bytes")
+        row = pack_part(PartInfo(0, count, len(descriptor), events_len))
+        # One join: each further copy of a large body costs more than all the columns together.
+        body = b"".join((row, descriptor, *columns, *payloads))
+    except (struct.error, TypeError, AttributeError, ValueError) as error:
         # The library's text may quote a value, and values may be PHI.
         raise InvalidInput(
             f"an event field has the wrong type or range ({type(error).__name__})"
         ) from None
-    events_len = sum(map(len, columns)) + sum(map(len, payloads))
-    size = len(descriptor) + events_len
-    _within(size, BATCH_BYTES_MAX, "a batch", "bytes")
-    row = pack_part(PartInfo(0, count, len(descriptor), events_len))
-    # One join: each further copy of a large body costs more than all the columns together.
-    body = b"".join((row, descriptor, *columns, *payloads))
     return Batch(body, 1, count, crc32c(body))
 
 
@@ -97,6 +96,8 @@ def _descriptor(events: Sequence[Event], count: int) -> tuple[bytes, list[bytes]
     tags = [event.tags for event in events]
     if any(tags):
         flags |= TAGS
+        if any(type(some) is str for some in tags):
+            raise TypeError("tags are a tuple")
         flat = list(chain.from_iterable(tags))
         counts = list(map(len, tags))
         _within(max(counts), EVENT_TAGS_MAX, "an event", "tags")
