@@ -1,0 +1,189 @@
+"""Connections: pycapnp's streams over transports that gather small writes and can stop reading.
+
+pycapnp hands each piece of a message to the transport by itself, which would be a system call each.
+A gate joins what one pass of the loop writes. Its reading side can be held, which is how a client
+that asks for more than it takes is slowed down: what it sends waits in its own kernel.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import capnp
+
+JOIN_BELOW = 32 << 10
+FLUSH_AT = 256 << 10
+UNSENT_MAX = 8 << 20
+
+
+class Gate:
+    """Stands in for a transport between asyncio and pycapnp's protocol object."""
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._scheduled = False
+        self._held = False
+        self._reading = False
+        self._promised = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        """As the protocol asks for it."""
+        self._reading = False
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """As the protocol asks for it; nothing happens while the gate is held."""
+        self._reading = True
+        if not self._held:
+            self._transport.resume_reading()
+
+    def hold(self) -> None:
+        """Read nothing more until `release`."""
+        if not self._held:
+            self._held = True
+            self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on, if the protocol wants to."""
+        if self._held:
+            self._held = False
+            if self._reading and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    # -- writing
+
+    def write(self, data: bytes) -> None:
+        """Write soon: together with the rest of this pass of the loop."""
+        self._promised = max(0, self._promised - len(data))
+        if self._waiting:
+            self._admit()
+        if len(data) >= JOIN_BELOW:
+            self.flush()
+            self._transport.write(data)
+            return
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > FLUSH_AT:
+            self.flush()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._flush_later)
+
+    def _flush_later(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if not self._pieces:
+            return
+        pieces, self._pieces, self._size = self._pieces, [], 0
+        if not self._transport.is_closing():
+            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def unsent(self) -> int:
+        """Bytes of answers that the other side has not taken yet, as far as this side can tell.
+
+        pycapnp queues what the transport does not take, and does not say how much that is. So what
+        `room` let in counts until it was written.
+        """
+        size: int = self._transport.get_write_buffer_size()
+        return self._promised + self._size + size
+
+    async def room(self, size: int) -> None:
+        """Wait until an answer of `size` bytes may be made without piling up in memory."""
+        while self.unsent() >= UNSENT_MAX:
+            turn = self._loop.create_future()
+            self._waiting.append(turn)
+            await turn
+        self._promised += size
+
+    def _admit(self) -> None:
+        while self._waiting and self.unsent() < UNSENT_MAX:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+    # -- the rest of a transport, as the protocol uses it
+
+    def write_eof(self) -> None:
+        """End the writing side."""
+        self.flush()
+        self._transport.write_eof()
+
+    def can_write_eof(self) -> bool:
+        """Whether the writing side can be ended alone."""
+        able: bool = self._transport.can_write_eof()
+        return able
+
+    def close(self) -> None:
+        """Write what is left, then close."""
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once and drop what is left."""
+        self._pieces.clear()
+        self._size = 0
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        closing: bool = self._transport.is_closing()
+        return closing
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the transport knows of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+
+Serve = Callable[[Any, Gate], Awaitable[None]]
+
+
+def protocol_factory(serve: Serve) -> Callable[[], Any]:
+    """Make protocols whose connections are handed to `serve(stream, gate)`, one task each."""
+    loop = asyncio.get_running_loop()
+
+    def make() -> Any:
+        async def connected(stream: Any) -> None:
+            gate = Gate(protocol.transport, loop)
+            protocol.transport = gate
+            await serve(stream, gate)
+
+        protocol = capnp.AsyncIoStream._connect(connected)
+        return protocol
+
+    return make
+
+
+async def listen(serve: Serve, host: str, port: int) -> asyncio.Server:
+    """Accept connections. Raises OSError if the address cannot be had."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(protocol_factory(serve), host, port)
+
+
+async def connect(host: str, port: int) -> tuple[Any, Gate]:
+    """Connect to a node: (stream, gate). Raises OSError."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Any] = loop.create_future()
+    transport, protocol = await loop.create_connection(
+        lambda: capnp.AsyncIoStream._connect(made.set_result), host, port
+    )
+    stream = await made
+    gate = Gate(transport, loop)
+    protocol.transport = gate
+    return stream, gate
+
+
+async def adopt(sock: Any, serve: Serve) -> None:
+    """Serve one connected socket (the server's end of a socket pair)."""
+    loop = asyncio.get_running_loop()
+    await loop.connect_accepted_socket(protocol_factory(serve), sock)
