@@ -28,6 +28,8 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     `headers` is a suffix of the log by chain, oldest first: while `log_view < view` the one that
     every DoViewChange of this view carries; once they are equal, the one that StartView installed.
     `commit` is a lower bound of what is committed. `members` holds each index's incarnation.
+    `recovering` is 0, or the op that the log must durably reach before this replica may vote or
+    acknowledge again, because it may have forgotten what it acknowledged.
     """
 
     view: View
@@ -36,6 +38,7 @@ class ViewState(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     members: tuple[int, ...]
     headers: tuple[Header, ...]
+    recovering: Op = Op(0)
 
 
 class SnapshotRef(msgspec.Struct, frozen=True, kw_only=True):
