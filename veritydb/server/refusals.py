@@ -133,7 +133,7 @@ def directly(results: Any) -> Any:
 def guarded(place: Place | None = in_result) -> Callable[[Handler[H]], Handler[H]]:
     """Make a handler answer with a refusal whatever it raises.
 
-    `place` finds the refusal in the results; None for calls that have no room for one. The handler's
+    `place` finds the refusal in the results; None for calls that have no room for one. A handler's
     class has an attribute `log` for what is nobody's fault but ours.
     """
 
