@@ -96,7 +96,7 @@ def _descriptor(events: Sequence[Event], count: int) -> tuple[bytes, list[bytes]
     tags = [event.tags for event in events]
     if any(tags):
         flags |= TAGS
-        if any(type(some) is str for some in tags):
+        if any(isinstance(some, str) for some in tags):
             raise TypeError("tags are a tuple")
         flat = list(chain.from_iterable(tags))
         counts = list(map(len, tags))
