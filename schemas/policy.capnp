@@ -9,6 +9,12 @@ struct Rules {
   nonPhiGlobal @1 :Bool = true;
   regions @2 :List(Text);     # empty: every region the cluster serves
   tenants @3 :List(UInt64);   # empty: every tenant
+  retention @4 :List(ClassRetention);   # of new streams that name none
+}
+
+struct ClassRetention {
+  dataClass @0 :Common.DataClass;
+  retention @1 :Common.Retention;
 }
 
 struct PolicyRes {
