@@ -1,18 +1,19 @@
 """Deciding by the rules, and changing them."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from typing import TypeVar
 
 from veritydb.policy.commands import SetPolicy
-from veritydb.policy.placement import GLOBAL_CLASSES, Directory, region_name
+from veritydb.policy.placement import Directory
 from veritydb.policy.state import PolicyState, Rules, in_force
 from veritydb.types.ids import U64_MAX
 from veritydb.types.labels import DataClass, Global, Placement
-from veritydb.types.limits import POLICY_TENANT_REGIONS_MAX, POLICY_TENANTS_MAX
+from veritydb.types.limits import POLICY_REGIONS_MAX, POLICY_TENANTS_MAX
 from veritydb.types.outcome import Code
 from veritydb.types.retention import Retention
 
 VERSION_MAX = (1 << 32) - 1
+Word = TypeVar("Word", int, str)
 
 
 def check(policy: PolicyState, tenant: int, data_class: DataClass, placement: Placement) -> Code:
@@ -20,12 +21,20 @@ def check(policy: PolicyState, tenant: int, data_class: DataClass, placement: Pl
 
     Asked when a stream is made and again for every append, so that a narrower rule holds at once.
     """
-    if isinstance(placement, Global) and data_class not in policy.rules.global_classes:
+    rules = policy.rules
+    if isinstance(placement, Global):
+        if data_class is DataClass.NON_PHI:
+            permitted = rules.non_phi_global
+        elif data_class is DataClass.DEIDENTIFIED:
+            permitted = rules.deidentified_global
+        else:
+            permitted = False
+    else:
+        permitted = not rules.regions or placement.name in rules.regions
+    if not permitted:
         return Code.PLACEMENT_REFUSED
-    if policy.places:
-        allowed = policy.places.get(tenant)
-        if allowed is not None and region_name(placement) not in allowed:
-            return Code.PLACEMENT_REFUSED
+    if policy.tenants and tenant not in policy.tenants:
+        return Code.FORBIDDEN
     return Code.OK
 
 
@@ -52,29 +61,19 @@ def set_policy(
 
 
 def _judge(rules: Rules, directory: Directory) -> Code:
-    """Return OK for rules in canonical form that narrow the table and name known regions."""
-    if len(rules.tenants) > POLICY_TENANTS_MAX:
+    """Return OK for rules in canonical form that name known regions."""
+    if len(rules.tenants) > POLICY_TENANTS_MAX or len(rules.regions) > POLICY_REGIONS_MAX:
         return Code.BAD_COMMAND
-    columns: list[Sequence[int | str]] = [
-        rules.global_classes,
-        [rule.tenant for rule in rules.tenants],
-        [row.data_class for row in rules.retention],
-        *(rule.regions for rule in rules.tenants),
-    ]
-    if not all(_ascending(column) for column in columns):
+    classes = [int(row.data_class) for row in rules.retention]
+    if not (_ascending(rules.tenants) and _ascending(rules.regions) and _ascending(classes)):
         return Code.BAD_COMMAND
     if not all(row.retention.valid for row in rules.retention):
         return Code.BAD_COMMAND
-    if any(data_class not in GLOBAL_CLASSES for data_class in rules.global_classes):
-        return Code.POLICY_WIDENS
-    known = {region for _, region in directory.groups}
-    for rule in rules.tenants:
-        if not 0 <= rule.tenant <= U64_MAX or len(rule.regions) > POLICY_TENANT_REGIONS_MAX:
-            return Code.BAD_COMMAND
-        if not known.issuperset(rule.regions):
-            return Code.NO_SUCH_REGION
-    return Code.OK
+    if not all(0 <= tenant <= U64_MAX for tenant in rules.tenants):
+        return Code.BAD_COMMAND
+    known = {region for _, region in directory.groups if region}
+    return Code.OK if known.issuperset(rules.regions) else Code.NO_SUCH_REGION
 
 
-def _ascending(column: Sequence[int | str]) -> bool:
-    return all(a < b for a, b in pairwise(column))  # type: ignore[operator]
+def _ascending(column: Sequence[Word]) -> bool:
+    return list(column) == sorted(set(column))

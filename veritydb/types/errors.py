@@ -125,7 +125,7 @@ class PlacementRefused(VerityError):
 
 
 class PolicyConflict(VerityError):
-    """The policy has another version by now (`actual`), or may not be widened like this."""
+    """The policy has another version by now (`actual`)."""
 
 
 class Forbidden(VerityError):
@@ -196,7 +196,6 @@ ERRORS: dict[int, type[VerityError]] = {
     Code.POLICY_VERSION_CONFLICT: PolicyConflict,
     Code.NO_SUCH_REGION: UnreachablePlacement,
     Code.FORBIDDEN: Forbidden,
-    Code.POLICY_WIDENS: PolicyConflict,
     Code.BAD_COMMAND: InvalidInput,
     Code.NOT_SUPPORTED: NotSupported,
     Code.NAME_INVALID: InvalidInput,

@@ -58,8 +58,6 @@ class Code(IntEnum):
     POLICY_VERSION_CONFLICT = 41
     NO_SUCH_REGION = 42
     FORBIDDEN = 43
-    POLICY_WIDENS = 44
-    """A policy may only narrow what the built-in table allows."""
     # -- form
     BAD_COMMAND = 60
     NOT_SUPPORTED = 61
