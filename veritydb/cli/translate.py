@@ -1,0 +1,55 @@
+"""What the errors of the SDK and the server mean as exit codes."""
+
+from veritydb.cli.exits import Exit, Failure
+from veritydb.server.failures import ConfigError, StartError
+from veritydb.types import errors
+from veritydb.types.outcome import Code
+
+# The first class that fits decides.
+MEANINGS: tuple[tuple[type[errors.VerityError], Exit], ...] = (
+    (errors.InvalidInput, Exit.USAGE),
+    (errors.NoSuchStream, Exit.NOT_FOUND),
+    (errors.TruncatedRange, Exit.NOT_FOUND),
+    (errors.CorruptData, Exit.DAMAGED),
+    (errors.Internal, Exit.BUG),
+    (errors.Closed, Exit.BUG),
+    (errors.OutcomeUnknown, Exit.UNKNOWN),
+    (errors.DeadlineExceeded, Exit.UNAVAILABLE),
+    (errors.Unavailable, Exit.UNAVAILABLE),
+    (errors.UnreachablePlacement, Exit.UNAVAILABLE),
+)
+# Refusals of a cluster that could be reached, under a class whose others could not.
+DECIDED = {int(Code.NO_SUCH_REGION), int(errors.EdgeCode.UNKNOWN_GROUP)}
+
+HINTS: tuple[tuple[type[errors.VerityError], str], ...] = (
+    (errors.AmbiguousStream, "say which with --placement global or --placement region:NAME"),
+    (errors.OutcomeUnknown, "read the stream to find out"),
+    (errors.Unavailable, "is the cluster up? veritydb cluster status"),
+)
+
+
+def translate(error: Exception) -> Failure | None:
+    """The failure that stands for an error of ours; None for any other exception."""
+    if isinstance(error, errors.VerityError):
+        hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
+        return Failure(exit_of(error), str(error), name=name_of(error), hint=hint)
+    if isinstance(error, ConfigError):
+        return Failure(Exit.USAGE, str(error), name="CONFIG")
+    if isinstance(error, StartError):
+        return Failure(error.exit_code, str(error), name=type(error).__name__)
+    return None
+
+
+def exit_of(error: errors.VerityError) -> Exit:
+    """The exit code of a failed call."""
+    found = next((code for kind, code in MEANINGS if isinstance(error, kind)), Exit.REFUSED)
+    if error.code in DECIDED:
+        return Exit.REFUSED
+    if found is Exit.UNAVAILABLE and error.applied is errors.Applied.UNKNOWN:
+        return Exit.UNKNOWN
+    return found
+
+
+def name_of(error: errors.VerityError) -> str:
+    """The name a program can rely on: that of the outcome, or else of the error."""
+    return errors.code_name(error.code) if error.code else type(error).__name__
