@@ -1,4 +1,4 @@
-"""Clocks that lie: each node's monotonic clock runs at its own rate, its wall clock does anything."""
+"""Clocks that lie: monotonic ones run at their own rate, wall clocks do anything."""
 
 from simulation.choices import PPM
 from simulation.world import MS, SECOND, World

@@ -1,0 +1,1 @@
+"""What must hold, one small class each. They see facts and bytes, never how a replica works."""

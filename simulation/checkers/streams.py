@@ -1,0 +1,148 @@
+"""What streams must look like: a second, simpler implementation of them, fed with the log."""
+
+from bisect import bisect_right
+from typing import ClassVar
+
+from simulation.checkers.base import TOKEN, Checker, Decided, ReadAnswer, Request
+from veritydb.types import multi
+from veritydb.types.entry import (
+    EXPECT_ANY,
+    EXPECT_EXISTS,
+    EXPECT_NO_STREAM,
+    HEADER_BYTES,
+    EntryHeader,
+    Kind,
+)
+from veritydb.types.outcome import Code, Outcome
+
+
+class Model:
+    """One stream as it should be, at every op."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.tokens: list[bytes] = []
+        self.sealed = False
+        self.floor = 0
+        self._ops: list[int] = [0]
+        self._states: list[tuple[int, int]] = [(0, 0)]
+
+    @property
+    def next(self) -> int:
+        """Offset of the next event."""
+        return len(self.tokens)
+
+    def record(self, op: int) -> None:
+        """Remember how things are after op."""
+        self._ops.append(op)
+        self._states.append((self.next, self.floor))
+
+    def at(self, op: int) -> tuple[int, int]:
+        """(next, floor) after op."""
+        return self._states[bisect_right(self._ops, op) - 1]
+
+    def meets(self, expected: int) -> bool:
+        """Whether an append that expects this may go on."""
+        if expected == EXPECT_ANY:
+            return True
+        if expected == EXPECT_NO_STREAM:
+            return self.next == 0
+        if expected == EXPECT_EXISTS:
+            return self.next > 0
+        return expected == self.next
+
+
+class Streams(Checker):
+    """Offsets are dense, expectations are honoured, and a read shows the stream of its op."""
+
+    name: ClassVar[str] = "streams"
+
+    def __init__(self) -> None:
+        """No streams yet. `requests` is filled by the clients: the request behind some bytes."""
+        self.requests: dict[bytes, Request] = {}
+        self._streams: dict[int, Model] = {}
+
+    def decided(self, group: int, what: Decided) -> None:
+        """Replay an op."""
+        for header, data, outcome in what.entries():
+            if header.kind == Kind.APPEND:
+                self._append(header, data, outcome)
+            elif header.kind == Kind.APPEND_MANY:
+                self._append_many(header, data, outcome)
+            elif header.kind == Kind.COMMAND and outcome.code == Code.OK:
+                self._command(header, data, outcome)
+
+    def _append(self, header: EntryHeader, data: bytes, outcome: Outcome) -> None:
+        stream = self._streams.get(header.stream)
+        op = outcome.op
+        if stream is None:
+            if outcome.code in (Code.OK, Code.WRONG_EXPECTED_OFFSET):
+                self.fail(f"op {op} appends to a stream that was never made")
+            return
+        meets = stream.meets(header.expected)
+        refused = outcome.code == Code.WRONG_EXPECTED_OFFSET
+        if refused and (meets or outcome.base != stream.next):
+            self.fail(f"op {op} refused: expected {header.expected}, next is {stream.next}")
+        if outcome.code != Code.OK:
+            return
+        if not meets or stream.sealed:
+            self.fail(f"op {op} appends, expecting {header.expected}, where next is {stream.next}")
+        if (outcome.base, outcome.count) != (stream.next, header.events):
+            self.fail(
+                f"op {op} gives {outcome.count} offsets from {outcome.base}, not {stream.next}"
+            )
+        self._add(stream, op, TOKEN.findall(data), header.events)
+
+    def _add(self, stream: Model, op: int, tokens: list[bytes], events: int) -> None:
+        if len(tokens) != events:
+            self.fail(f"op {op} has {len(tokens)} payloads for {events} events")
+        stream.tokens += tokens
+        stream.record(op)
+
+    def _append_many(self, header: EntryHeader, data: bytes, outcome: Outcome) -> None:
+        if outcome.code != Code.OK:
+            return
+        tokens = TOKEN.findall(data)
+        for share in multi.parse(memoryview(data)[HEADER_BYTES:]):
+            stream = self._streams[share.stream]
+            if not stream.meets(share.expected) or stream.sealed:
+                self.fail(f"op {outcome.op} appends to several streams, one of which has moved")
+            if share.events:
+                self._add(stream, outcome.op, tokens[: share.events], share.events)
+                tokens = tokens[share.events :]
+
+    def _command(self, header: EntryHeader, data: bytes, outcome: Outcome) -> None:
+        request = self.requests.get(data)
+        if request is None:
+            self.fail(f"op {outcome.op} holds a command nobody sent")
+            return
+        if request.what == "create":
+            if outcome.stream in self._streams:
+                self.fail(f"op {outcome.op} makes stream {outcome.stream} again")
+            self._streams[outcome.stream] = Model()
+            return
+        stream = self._streams[header.stream]
+        if request.what == "seal":
+            stream.sealed = True
+        elif request.what in ("truncate", "retain"):
+            if not stream.floor <= outcome.base <= stream.next:
+                self.fail(f"op {outcome.op} moves a floor from {stream.floor} to {outcome.base}")
+            stream.floor = outcome.base
+            stream.record(outcome.op)
+
+    def read(self, answer: ReadAnswer) -> None:
+        """Compare with the stream as of that op."""
+        if answer.applied < answer.floor_op:
+            self.fail(f"a fresh read shows op {answer.applied}, not {answer.floor_op} known before")
+        stream = self._streams.get(answer.stream)
+        if stream is None:
+            self.fail(f"a read shows stream {answer.stream}, which was never made")
+            return
+        state = stream.at(answer.applied)
+        if (answer.next, answer.floor) != state:
+            self.fail(
+                f"a read at op {answer.applied} shows {answer.next, answer.floor}, not {state}"
+            )
+        end = answer.first + len(answer.tokens)
+        if end > answer.next or answer.tokens != tuple(stream.tokens[answer.first : end]):
+            self.fail(f"a read of stream {answer.stream} from {answer.first} shows other events")
