@@ -7,7 +7,7 @@ header, and an append to several streams its header and their shares.
 import msgspec
 
 from veritydb.types.labels import DataClass, Placement
-from veritydb.types.multi import Share
+from veritydb.types.multi import AppendMany as AppendMany
 from veritydb.types.retention import Retention
 
 
@@ -34,12 +34,6 @@ class SetRetention(msgspec.Struct, frozen=True, gc=False):
     """Replace how long events are kept. What passes the new bounds goes at once."""
 
     retention: Retention
-
-
-class AppendMany(msgspec.Struct, frozen=True, gc=False):
-    """Append to several streams, all or nothing. Decoded from the last part of the body."""
-
-    shares: tuple[Share, ...]
 
 
 StreamCommand = CreateStream | Seal | TruncateBefore | SetRetention | AppendMany

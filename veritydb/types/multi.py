@@ -49,6 +49,12 @@ class Share(msgspec.Struct, frozen=True, gc=False):
         return 0 if self.expected == EXPECT_NO_STREAM else self.expected
 
 
+class AppendMany(msgspec.Struct, frozen=True, gc=False):
+    """What such a body decodes to: the command that the kernel applies."""
+
+    shares: tuple[Share, ...]
+
+
 def pack(shares: Sequence[Share]) -> bytes:
     """Return the stored bytes of the last part."""
     rows = [ROW.pack(s.stream, s.expected, s.parts, s.events) for s in shares]
