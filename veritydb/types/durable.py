@@ -52,13 +52,18 @@ class SnapshotRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Superblock(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. `sequence` grows by one with every write; `parent` is the hash of the one before."""
+    """All of it. `sequence` grows by one with every write; `parent` is the hash of the one before.
+
+    `joined` is the last op that led to the snapshot in this replica's own log: the snapshot's op
+    itself, or less if the snapshot came from another replica and what lies between did not.
+    """
 
     sequence: int
     parent: bytes
     identity: Identity
     view_state: ViewState
     snapshot: SnapshotRef
+    joined: Op = Op(0)
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,209 @@
+"""The superblock: four copies of what a replica must never forget.
+
+    a copy:  0       4        6      8          40                                  12288
+             +-------+--------+------+----------+-----------------+---------------+------+
+             | magic | format | copy | SHA-256  | fixed fields    | headers       | zero |
+             +-------+--------+------+----------+-----------------+---------------+------+
+
+The checksum covers all but itself and the copy's number, so four good copies are equal but for that
+number. Copies 0 and 1 are written and synced, then 2 and 3: never are more than two in doubt.
+
+Reading takes the highest sequence of an intact copy, if a second copy vouches for it: an equal one,
+or one whose checksum it names as its parent. Taking up an unfinished write finishes it, as if power
+had been cut a moment later; going back behind a finished one could break a promise. A copy that
+stands alone proves nothing (those that are gone may have been newer): such a directory is refused.
+"""
+
+import struct
+from hashlib import sha256
+
+import msgspec
+
+from veritydb.storage.disk import Disk
+from veritydb.storage.errors import Damaged, NotFormatted, UnknownFormat
+from veritydb.storage.names import SUPERBLOCK
+from veritydb.types import frame
+from veritydb.types.durable import Identity, SnapshotRef, Superblock, ViewState
+from veritydb.types.ids import GroupId, Op, View
+from veritydb.types.limits import PIPELINE_OPS_MAX, REGION_BYTES_MAX, REPLICAS_MAX
+
+MAGIC = b"VDBs"
+FORMAT = 1
+COPIES = 4
+COPY_BYTES = 3 * 4096
+FILE_BYTES = COPIES * COPY_BYTES
+HEADERS_MAX = PIPELINE_OPS_MAX + 8
+STAMP = struct.Struct("<4sHH32s")
+FIXED = struct.Struct(
+    "<Q32s"  # sequence, parent
+    "16sIHHQ32s"  # cluster, group, index, replicas, incarnation, region
+    "QQQIHH"  # view, log_view, commit, epoch, members, headers
+    f"{REPLICAS_MAX}Q"
+    "Q32s32s32sQQ"  # snapshot: op, header_hash, digest, outcomes, size; joined
+)
+HEADERS_AT = STAMP.size + FIXED.size
+assert HEADERS_AT + HEADERS_MAX * frame.HEADER_BYTES <= COPY_BYTES
+assert COPY_BYTES % 4096 == 0
+
+
+def encode(block: Superblock, copy: int) -> bytes:
+    """Return the bytes of one copy."""
+    who, state, ref = block.identity, block.view_state, block.snapshot
+    region = who.region.encode()
+    assert 0 <= copy < COPIES
+    assert len(region) <= REGION_BYTES_MAX and b"\0" not in region
+    assert len(state.headers) <= HEADERS_MAX, "more view-change headers than a superblock holds"
+    assert len(state.members) <= REPLICAS_MAX
+    fixed = FIXED.pack(
+        block.sequence,
+        block.parent,
+        who.cluster,
+        who.group,
+        who.index,
+        who.replicas,
+        who.incarnation,
+        region,
+        state.view,
+        state.log_view,
+        state.commit,
+        state.epoch,
+        len(state.members),
+        len(state.headers),
+        *state.members,
+        *(0,) * (REPLICAS_MAX - len(state.members)),
+        ref.op,
+        ref.header_hash,
+        ref.digest,
+        ref.outcomes,
+        ref.size,
+        block.joined,
+    )
+    body = b"".join((fixed, *(header.raw for header in state.headers)))
+    assert len(body) == FIXED.size + len(state.headers) * frame.HEADER_BYTES
+    body = body.ljust(COPY_BYTES - STAMP.size, b"\0")
+    return STAMP.pack(MAGIC, FORMAT, copy, _digest(FORMAT, body)) + body
+
+
+def _digest(form: int, body: bytes | memoryview) -> bytes:
+    assert len(body) == COPY_BYTES - STAMP.size
+    return sha256(MAGIC + form.to_bytes(2, "little") + body).digest()
+
+
+def checksum(block: Superblock) -> bytes:
+    """Return what the next superblock names as its parent."""
+    digest: bytes = STAMP.unpack_from(encode(block, 0))[3]
+    assert len(digest) == 32
+    return digest
+
+
+def decode(data: bytes, copy: int) -> Superblock | None:
+    """Read one copy, None if it is not intact or not this copy. Raises UnknownFormat."""
+    assert 0 <= copy < COPIES
+    if len(data) != COPY_BYTES:
+        return None
+    magic, form, number, digest = STAMP.unpack_from(data)
+    body = memoryview(data)[STAMP.size :]
+    if magic != MAGIC or number != copy or _digest(form, body) != digest:
+        return None
+    if form != FORMAT:
+        raise UnknownFormat(f"superblock of format {form}; this version reads format {FORMAT}")
+    f = FIXED.unpack_from(body)
+    members, headers = f[12], f[13]
+    ref = f[14 + REPLICAS_MAX :]
+    starts = (HEADERS_AT + at * frame.HEADER_BYTES for at in range(headers))
+    return Superblock(
+        sequence=f[0],
+        parent=f[1],
+        identity=Identity(
+            cluster=f[2],
+            group=GroupId(f[3]),
+            region=f[7].rstrip(b"\0").decode(),
+            index=f[4],
+            replicas=f[5],
+            incarnation=f[6],
+        ),
+        view_state=ViewState(
+            view=View(f[8]),
+            log_view=View(f[9]),
+            commit=Op(f[10]),
+            epoch=f[11],
+            members=tuple(f[14 : 14 + members]),
+            headers=tuple(
+                frame.parse_header(data[start : start + frame.HEADER_BYTES]) for start in starts
+            ),
+        ),
+        snapshot=SnapshotRef(
+            op=Op(ref[0]), header_hash=ref[1], digest=ref[2], outcomes=ref[3], size=ref[4]
+        ),
+        joined=Op(ref[5]),
+    )
+
+
+def write(disk: Disk, block: Superblock, name: str = SUPERBLOCK) -> None:
+    """Write all copies, one half after the other. Durable on return. Raises DiskError."""
+    assert block.sequence > 0
+    for half in (0, 2):
+        copies = encode(block, half), encode(block, half + 1)
+        disk.write(name, half * COPY_BYTES, copies)
+        disk.sync(name)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What reading the copies came to: the superblock, and the copies that do not hold it."""
+
+    block: Superblock
+    stale: tuple[int, ...]
+
+
+def choose(copies: list[Superblock | None]) -> Choice | None:
+    """Decide which superblock counts, given the intact copies. None if none is vouched for."""
+    assert len(copies) == COPIES
+    intact = [copy for copy in copies if copy is not None]
+    if not intact:
+        return None
+    newest = max(intact, key=lambda copy: copy.sequence)
+    twins = sum(copy == newest for copy in intact)
+    rivals = sum(copy.sequence == newest.sequence for copy in intact) - twins
+    parents = sum(checksum(copy) == newest.parent for copy in intact)
+    if rivals or (twins < 2 and not parents):
+        return None
+    return Choice(newest, tuple(at for at, copy in enumerate(copies) if copy != newest))
+
+
+def read_copies(disk: Disk) -> list[Superblock | None]:
+    """Read the four copies, None for one that is not intact. Raises NotFormatted, UnknownFormat."""
+    size = disk.size(SUPERBLOCK)
+    if size is None:
+        raise NotFormatted("the directory has no superblock; it was never stamped")
+    assert size >= 0
+    return [
+        decode(disk.read(SUPERBLOCK, copy * COPY_BYTES, COPY_BYTES), copy) for copy in range(COPIES)
+    ]
+
+
+def load(disk: Disk) -> Choice:
+    """Read the superblock that counts. Raises NotFormatted, Damaged, UnknownFormat, DiskError."""
+    copies = read_copies(disk)
+    assert len(copies) == COPIES
+    choice = choose(copies)
+    if choice is None:
+        bad = next((at for at, copy in enumerate(copies) if copy is None), 0)
+        intact = COPIES - copies.count(None)
+        raise Damaged(
+            SUPERBLOCK,
+            bad * COPY_BYTES,
+            f"{intact} of {COPIES} copies are intact and none is vouched for by another: what this"
+            " replica promised is not known; replace it",
+        )
+    return choice
+
+
+def mend(disk: Disk, choice: Choice) -> None:
+    """Rewrite the copies that do not hold what was chosen, again one half after the other."""
+    assert all(0 <= copy < COPIES for copy in choice.stale)
+    for half in ((0, 1), (2, 3)):
+        stale = [copy for copy in half if copy in choice.stale]
+        for copy in stale:
+            disk.write(SUPERBLOCK, copy * COPY_BYTES, (encode(choice.block, copy),))
+        if stale:
+            disk.sync(SUPERBLOCK)
