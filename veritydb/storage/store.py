@@ -250,7 +250,7 @@ class Store:
         self._journal.clear_behind(base.op)
         snapshots.remove_others(self._disk, base.op)
 
-    def write_outcomes(self, first: int, data: bytes) -> None:
+    def append_outcomes(self, first: int, data: bytes) -> None:
         """Write the outcome records of entries from index `first` on; durable with a snapshot."""
         assert first >= 0
         self._outcomes.write(first, data)

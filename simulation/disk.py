@@ -1,0 +1,359 @@
+"""A disk in memory that does to a replica what real disks do.
+
+A write is visible at once and durable after `sync`; a power cut keeps, sector by sector, any of the
+contents that a sector had since. Names likewise: a created, renamed or removed file is so for
+certain only after `sync_directory`, and a power cut keeps a prefix of what a folder went through.
+Zeros cost nothing, so files of 64 MiB are cheap. Everything that chance decides comes in through a
+function.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from veritydb.storage.disk import Buffer, DiskError, DiskFull, NoSuchFile
+
+SECTOR = 512
+ZERO = bytes(SECTOR)
+Choose = Callable[[int], int]
+"""Returns one of 0 .. n-1."""
+
+
+class PowerCut(Exception):
+    """Power failed before the operation. What happens to unsynced sectors, `SimDisk.crash` says."""
+
+
+def lose_everything(n: int) -> int:
+    """Choose what was durable before."""
+    return 0
+
+
+def keep_everything(n: int) -> int:
+    """Choose what was written last."""
+    return n - 1
+
+
+class _File:
+    """Contents as a reader sees them, and what else a power cut may make of them."""
+
+    __slots__ = ("durable_size", "ghosts", "pending", "sectors", "size")
+
+    def __init__(self) -> None:
+        self.sectors: dict[int, bytes] = {}
+        # Every content since the last sync of a sector that was written, the durable one first.
+        self.pending: dict[int, list[bytes]] = {}
+        # After a failed sync the page cache calls these clean, but the disk has the content here.
+        self.ghosts: dict[int, bytes] = {}
+        self.size = 0
+        self.durable_size = 0
+
+    def clone(self) -> "_File":
+        other = _File()
+        other.sectors = dict(self.sectors)
+        other.pending = {at: list(versions) for at, versions in self.pending.items()}
+        other.ghosts = dict(self.ghosts)
+        other.size, other.durable_size = self.size, self.durable_size
+        return other
+
+    def put(self, sector: int, content: bytes) -> None:
+        old = self.sectors.get(sector, ZERO)
+        if content == old and sector not in self.ghosts:
+            return
+        versions = self.pending.get(sector)
+        if versions is None:
+            versions = self.pending[sector] = [self.ghosts.pop(sector, old)]
+        versions.append(content)
+        self.set(sector, content)
+
+    def set(self, sector: int, content: bytes) -> None:
+        if content == ZERO:
+            self.sectors.pop(sector, None)
+        else:
+            self.sectors[sector] = content
+
+    def write(self, at: int, data: bytes) -> None:
+        self.size = max(self.size, at + len(data))
+        first, skip = divmod(at, SECTOR)
+        end = at + len(data)
+        if skip or end % SECTOR:
+            last = (end - 1) // SECTOR
+            head = self.sectors.get(first, ZERO)[:skip]
+            tail = self.sectors.get(last, ZERO)[end - last * SECTOR :] if data else b""
+            data = head + data + tail
+        for number in range(len(data) // SECTOR):
+            self.put(first + number, data[number * SECTOR : (number + 1) * SECTOR])
+
+    def read(self, at: int, size: int) -> bytes:
+        end = min(at + size, self.size)
+        if end <= at:
+            return b""
+        first, last = at // SECTOR, (end - 1) // SECTOR
+        if last - first < 64:
+            data = b"".join(self.sectors.get(n, ZERO) for n in range(first, last + 1))
+            return data[at - first * SECTOR : end - first * SECTOR]
+        out = bytearray((last - first + 1) * SECTOR)
+        for number in self.between(first, last):
+            start = (number - first) * SECTOR
+            out[start : start + SECTOR] = self.sectors[number]
+        return bytes(memoryview(out)[at - first * SECTOR : end - first * SECTOR])
+
+    def between(self, first: int, last: int) -> Iterator[int]:
+        if last - first < len(self.sectors):
+            return (number for number in range(first, last + 1) if number in self.sectors)
+        return (number for number in self.sectors if first <= number <= last)
+
+    def crash(self, choose: Choose) -> None:
+        for sector in sorted(self.pending):
+            versions = self.pending[sector]
+            self.set(sector, versions[choose(len(versions))])
+        for sector, content in self.ghosts.items():
+            self.set(sector, content)
+        if self.size != self.durable_size and choose(2) == 0:
+            self.size = self.durable_size
+            limit = -(-self.size // SECTOR)
+            self.sectors = {at: data for at, data in self.sectors.items() if at < limit}
+        self.pending, self.ghosts, self.durable_size = {}, {}, self.size
+
+
+class _Change:
+    """One change of a folder that is not durable yet: `name` becomes `file`, or nobody."""
+
+    __slots__ = ("file", "gone", "name")
+
+    def __init__(self, name: str, file: _File | None, gone: str | None = None) -> None:
+        self.name = name
+        self.file = file
+        # A rename takes the old name away in the same moment.
+        self.gone = gone
+
+    def apply(self, names: dict[str, _File]) -> None:
+        if self.gone is not None:
+            names.pop(self.gone, None)
+        if self.file is None:
+            names.pop(self.name, None)
+        else:
+            names[self.name] = self.file
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+class SimDisk:
+    """Implements `veritydb.storage.disk.Disk`.
+
+    `operations` counts what changes something. `errors` are raised instead of the operation of
+    that number. `capacity` bounds the bytes of all files together; None is endless. `lying` makes
+    `sync` say that it did what it did not do. `lose` so many next writes; `misdirect` the next one
+    to another (name, position). A read that touches one of `unreadable` (name, sector) fails.
+    """
+
+    def __init__(self) -> None:
+        """An empty directory."""
+        self._files: dict[str, _File] = {}
+        self._durable: dict[str, _File] = {}
+        self._changes: dict[str, list[_Change]] = {}
+        self._cut_before: int | None = None
+        self.operations = 0
+        self.errors: dict[int, Exception] = {}
+        self.capacity: int | None = None
+        self.lying = False
+        self.lose = 0
+        self.misdirect: tuple[str, int] | None = None
+        self.unreadable: set[tuple[str, int]] = set()
+
+    # -- faults
+
+    def fail_after(self, n: int) -> None:
+        """Let `n` more operations happen and cut the power before the one after them."""
+        self._cut_before = self.operations + n
+
+    def crash(self, choose: Choose) -> None:
+        """Cut the power: decide what is left of all that was not synced, and go on from there."""
+        names = self._durable
+        for folder in sorted(self._changes):
+            changes = self._changes[folder]
+            for change in changes[: choose(len(changes) + 1)]:
+                change.apply(names)
+        for name in sorted(names):
+            names[name].crash(choose)
+        self._files, self._durable, self._changes = dict(names), names, {}
+        self._cut_before = None
+        self.errors = {}
+
+    def dirty(self) -> int:
+        """How many sectors a power cut could take back."""
+        return sum(len(file.pending) for file in self._files.values())
+
+    def rot(self, name: str, at: int, mask: int = 1) -> None:
+        """Flip bits of one byte for good."""
+        assert 0 < mask < 256
+        file = self._file(name)
+        sector, inside = divmod(at, SECTOR)
+
+        def flipped(content: bytes) -> bytes:
+            changed = bytes((content[inside] ^ mask,))
+            return content[:inside] + changed + content[inside + 1 :]
+
+        file.set(sector, flipped(file.sectors.get(sector, ZERO)))
+        if sector in file.pending:
+            file.pending[sector] = [flipped(content) for content in file.pending[sector]]
+
+    def rot_sector(self, name: str, sector: int, content: bytes = ZERO) -> None:
+        """Put something else into a sector for good."""
+        assert len(content) == SECTOR
+        file = self._file(name)
+        file.set(sector, content)
+        file.pending.pop(sector, None)
+
+    def clone(self) -> "SimDisk":
+        """An independent copy, without the faults that are still to come."""
+        copies: dict[int, _File] = {}
+
+        def copy(file: _File) -> _File:
+            return copies.setdefault(id(file), file.clone())
+
+        other = SimDisk()
+        other._files = {name: copy(file) for name, file in self._files.items()}
+        other._durable = {name: copy(file) for name, file in self._durable.items()}
+        other._changes = {
+            folder: [
+                _Change(each.name, copy(each.file) if each.file else None, each.gone)
+                for each in changes
+            ]
+            for folder, changes in self._changes.items()
+        }
+        other.operations = self.operations
+        return other
+
+    def used(self) -> int:
+        """The size of all files together."""
+        return sum(file.size for file in self._files.values())
+
+    def stored(self) -> int:
+        """The bytes that are other than zero, by sectors."""
+        return sum(len(file.sectors) * SECTOR for file in self._files.values())
+
+    def contents(self) -> Iterator[tuple[str, int, bytes]]:
+        """Every stretch of sectors that is not zero: (file, position, bytes)."""
+        for name in sorted(self._files):
+            sectors = self._files[name].sectors
+            start, pieces = 0, list[bytes]()
+            for number in sorted(sectors):
+                if pieces and number != start + len(pieces):
+                    yield name, start * SECTOR, b"".join(pieces)
+                    pieces = []
+                if not pieces:
+                    start = number
+                pieces.append(sectors[number])
+            if pieces:
+                yield name, start * SECTOR, b"".join(pieces)
+
+    # -- what storage calls
+
+    def read(self, name: str, at: int, size: int) -> bytes:
+        """See `Disk`."""
+        file = self._file(name)
+        if self.unreadable:
+            last = (at + max(size, 1) - 1) // SECTOR
+            if any(n == name and at // SECTOR <= s <= last for n, s in self.unreadable):
+                raise DiskError(f"cannot read {name} at {at}")
+        return file.read(at, size)
+
+    def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
+        """See `Disk`."""
+        self._operation()
+        file = self._file(name)
+        if self.lose:
+            self.lose -= 1
+            return
+        if self.misdirect is not None:
+            (name, at), self.misdirect = self.misdirect, None
+            file = self._file(name)
+        file.write(at, b"".join(buffers))
+
+    def sync(self, name: str) -> None:
+        """See `Disk`."""
+        file = self._file(name)
+        try:
+            self._operation()
+        except DiskError:
+            for sector, versions in file.pending.items():
+                file.ghosts[sector] = versions[0]
+            file.pending = {}
+            raise
+        if not self.lying:
+            file.pending = {}
+            file.durable_size = file.size
+
+    def allocate(self, name: str, size: int) -> None:
+        """See `Disk`."""
+        self._operation()
+        file = self._files.get(name)
+        grown = size - (file.size if file is not None else 0)
+        if self.capacity is not None and grown > 0 and self.used() + grown > self.capacity:
+            raise DiskFull(f"no space for {grown} bytes of {name}")
+        if file is None:
+            file = _File()
+            self._change(_Change(name, file))
+        file.size = max(file.size, size)
+
+    def size(self, name: str) -> int | None:
+        """See `Disk`."""
+        file = self._files.get(name)
+        return None if file is None else file.size
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Disk`."""
+        return sorted(name for name in self._files if name.startswith(prefix))
+
+    def rename(self, old: str, new: str) -> None:
+        """See `Disk`."""
+        self._operation()
+        assert _folder(old) == _folder(new), "a rename stays in its folder"
+        self._change(_Change(new, self._file(old), old))
+
+    def remove(self, name: str) -> None:
+        """See `Disk`."""
+        self._operation()
+        self._file(name)
+        self._change(_Change(name, None))
+
+    def sync_directory(self, name: str) -> None:
+        """See `Disk`."""
+        self._operation()
+        for change in self._changes.pop(_folder(name), ()):
+            change.apply(self._durable)
+
+    def punch(self, name: str, at: int, size: int) -> None:
+        """See `Disk`."""
+        self._operation()
+        file = self._file(name)
+        end = min(at + size, file.size)
+        inside = sorted(file.between(at // SECTOR, (end - 1) // SECTOR))
+        for number in inside:
+            start, stop = max(at, number * SECTOR), min(end, (number + 1) * SECTOR)
+            file.write(start, bytes(stop - start))
+
+    def next_data(self, name: str, at: int) -> int | None:
+        """See `Disk`."""
+        file = self._file(name)
+        sector = at // SECTOR
+        first = min((number for number in file.sectors if number >= sector), default=None)
+        return None if first is None else max(at, first * SECTOR)
+
+    def _file(self, name: str) -> _File:
+        file = self._files.get(name)
+        if file is None:
+            raise NoSuchFile(f"no file {name}")
+        return file
+
+    def _change(self, change: _Change) -> None:
+        change.apply(self._files)
+        self._changes.setdefault(_folder(change.name), []).append(change)
+
+    def _operation(self) -> None:
+        number, self.operations = self.operations, self.operations + 1
+        if self._cut_before is not None and number >= self._cut_before:
+            raise PowerCut
+        error = self.errors.pop(number, None)
+        if error is not None:
+            raise error
