@@ -232,6 +232,19 @@ class SimDisk:
         """The bytes that are other than zero, by sectors."""
         return sum(len(file.sectors) * SECTOR for file in self._files.values())
 
+    def surviving(self, name: str, at: int, size: int) -> bytes:
+        """What a power cut that takes all it can would leave of a stretch of a file."""
+        file = self._durable.get(name)
+        if file is None:
+            return b""
+        pieces = []
+        for number in range(at // SECTOR, (at + size - 1) // SECTOR + 1):
+            versions = file.pending.get(number)
+            content = versions[0] if versions else file.sectors.get(number, ZERO)
+            pieces.append(file.ghosts.get(number, content))
+        skip = at % SECTOR
+        return b"".join(pieces)[skip : skip + size]
+
     def contents(self) -> Iterator[tuple[str, int, bytes]]:
         """Every stretch of sectors that is not zero: (file, position, bytes)."""
         for name in sorted(self._files):

@@ -1,0 +1,86 @@
+"""What no message may promise before it is true, checked as it leaves the machine."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from simulation.checkers.base import Checker, Replica, SentFact
+
+NO_PROMISE = frozenset({"Ping", "Pong", "RequestStartView", "Replaced"})
+"""Messages whose view claims nothing."""
+AS_NORMAL = frozenset({"Prepare", "PrepareOk", "Heartbeat", "StartView"})
+"""Messages that say: I have taken up this view's log."""
+
+
+class ViewsDurable(Checker):
+    """No message of a view that the sender would have forgotten after a power cut."""
+
+    name: ClassVar[str] = "views-durable"
+
+    def __init__(self, durable: Callable[[Replica], tuple[int, int]]) -> None:
+        """`durable(replica)` is (view, log view) as its disk would have them after a power cut."""
+        self._durable = durable
+
+    def sent(self, fact: SentFact) -> None:
+        """Compare the message with the disk."""
+        if fact.kind in NO_PROMISE:
+            return
+        view, log_view = self._durable(fact.sender)
+        if fact.view > view:
+            self.fail(f"{fact.sender} sends {fact.kind} of view {fact.view}; durable is {view}")
+        if fact.kind in AS_NORMAL and fact.view != log_view:
+            self.fail(
+                f"{fact.sender} sends {fact.kind} of view {fact.view}; durable log view {log_view}"
+            )
+        if fact.kind == "DoViewChange" and fact.log_view > log_view:
+            self.fail(f"{fact.sender} claims log view {fact.log_view}; durable is {log_view}")
+
+
+class AcksDurable(Checker):
+    """An acknowledged frame would be there after a power cut, byte for byte."""
+
+    name: ClassVar[str] = "acks-durable"
+
+    def __init__(self, survives: Callable[[Replica, int, bytes], bool]) -> None:
+        """`survives(replica, op, hash)` asks the disk."""
+        self._survives = survives
+        self._known: set[tuple[Replica, int, int, bytes]] = set()
+
+    def sent(self, fact: SentFact) -> None:
+        """Compare the acknowledgement with the disk."""
+        if fact.kind != "PrepareOk" or fact.op == 0:
+            return
+        key = (fact.sender, fact.life, fact.op, fact.hash)
+        if key in self._known:
+            return
+        if not self._survives(fact.sender, fact.op, fact.hash):
+            self.fail(f"{fact.sender} acknowledges op {fact.op}, which a power cut would take")
+        self._known.add(key)
+
+
+class SameStory(Checker):
+    """In one view a replica tells one story: its DoViewChange never changes, nor a StartView's log.
+
+    And after having left a view it acknowledges nothing in it.
+    """
+
+    name: ClassVar[str] = "same-story"
+
+    def __init__(self) -> None:
+        """Nothing was told yet."""
+        self._told: dict[tuple[Replica, int], bytes] = {}
+        self._left: dict[Replica, int] = {}
+        self._prepared: dict[tuple[int, int, int], bytes] = {}
+
+    def sent(self, fact: SentFact) -> None:
+        """Compare with what was told before."""
+        if fact.kind == "DoViewChange":
+            story = self._told.setdefault((fact.sender, fact.view), fact.content)
+            if story != fact.content:
+                self.fail(f"{fact.sender} tells another log in view {fact.view} than before")
+            self._left[fact.sender] = max(self._left.get(fact.sender, 0), fact.view)
+        elif fact.kind == "PrepareOk" and fact.view < self._left.get(fact.sender, 0):
+            self.fail(f"{fact.sender} acknowledges in view {fact.view}, which it has left")
+        elif fact.kind == "Prepare":
+            key = (fact.sender[0], fact.view, fact.op)
+            if self._prepared.setdefault(key, fact.hash) != fact.hash:
+                self.fail(f"two different ops {fact.op} are prepared in view {fact.view}")

@@ -1,0 +1,366 @@
+"""The machines of a run: what is running, what is down, what a restart finds."""
+
+from collections.abc import Callable
+from typing import Any
+
+from simulation.checkers.base import Replica, Watch
+from simulation.checkers.placement import Placement
+from simulation.choices import PPM
+from simulation.clients import Call, ReadCall
+from simulation.clocks import Clock
+from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
+from simulation.host import Died, Halted, Host, Machine
+from simulation.index import Index
+from simulation.network import Network, Packet
+from simulation.plan import NODES, Plan
+from simulation.topology import CLUSTER, Group, directory, groups
+from simulation.world import MS, Failure, World
+from veritydb.kernel.state import KERNEL_VERSION, genesis
+from veritydb.node import events as ev
+from veritydb.node.config import NodeConfig
+from veritydb.node.node import Node
+from veritydb.storage import names, superblock
+from veritydb.storage.disk import DiskError, DiskFull
+from veritydb.storage.errors import Damaged
+from veritydb.storage.journal import RECORD_BYTES
+from veritydb.storage.segments import padded
+from veritydb.storage.store import Store
+from veritydb.types.durable import Identity
+from veritydb.types.frame import Frame, Header
+from veritydb.vsr import events as vsr_ev
+from veritydb.vsr.config import Config as VsrConfig
+from veritydb.wire import log as commands
+
+PEER_LOST_PPM = 800_000
+RETRY_START = 500 * MS
+
+
+class Box(Machine):
+    """One machine: a process that comes and goes, disks that stay, a clock that runs on."""
+
+    def __init__(self, cluster: "Cluster", index: int, clock: Clock) -> None:
+        """Switched off."""
+        self.cluster = cluster
+        self.world = cluster.world
+        self.index = index
+        self.name = f"node{index}"
+        self.clock = clock
+        self.life = 0
+        self.up = False
+        self.paused = False
+        self.crash_in: int | None = None
+        self.hosts: dict[int, Host] = {}
+        self.lost: set[int] = set()
+        """Groups whose replica here cannot start: its disk was destroyed."""
+        self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+
+    # -- the process
+
+    def start(self) -> None:
+        """Start the process: every replica from what its disk holds."""
+        if self.up:
+            return
+        self.life += 1
+        self.up = True
+        self.paused = False
+        self.crash_in = None
+        self.world.note(self.name, (), "start")
+        try:
+            for group in self.cluster.groups:
+                if self.index in group.nodes and group.number not in self.lost:
+                    self._start_replica(group)
+        except (DiskFull, DiskError, PowerCut, Died) as error:
+            self.world.count("starts.failed")
+            self.crash(type(error).__name__)
+            self.world.after(RETRY_START, self.start)
+            return
+        self._tick()
+        self.cluster.announce(self, up=True)
+
+    def _start_replica(self, group: Group) -> None:
+        index = group.nodes.index(self.index)
+        try:
+            host = self.cluster.open(self, group, index)
+        except Damaged as error:
+            self.world.note(self.name, (), "refused to start", error)
+            if (group.number, index) not in self.cluster.ruined:
+                raise Failure("refused-to-start", f"{(group.number, index)}: {error}") from error
+            self.lost.add(group.number)
+            return
+        self.hosts[group.number] = host
+
+    def crash(self, why: str) -> None:
+        """The process ends at once, and with it what was not synced."""
+        if not self.up:
+            return
+        self.world.count("crashes")
+        self.world.note(self.name, (), "crash", why)
+        self.up = False
+        self.paused = False
+        self.crash_in = None
+        self._inbox.clear()
+        for host in self.hosts.values():
+            self.cluster.half_write(host)
+            self.cluster.cut_power(host.key)
+        self.hosts.clear()
+        self.cluster.announce(self, up=False)
+
+    def pause(self) -> None:
+        """The process stands still; time goes on."""
+        if self.up:
+            self.world.note(self.name, (), "pause")
+            self.paused = True
+
+    def resume(self) -> None:
+        """The process goes on with what has piled up."""
+        if not self.paused:
+            return
+        self.world.note(self.name, (), "resume")
+        self.paused = False
+        waiting, self._inbox = self._inbox, []
+        for call, args in waiting:
+            self.run(self.life, call, *args)
+
+    # -- everything that happens in the process goes through here
+
+    def run(self, life: int, call: Callable[..., None], *args: Any) -> None:
+        """Call, unless the process it was meant for is gone."""
+        if life != self.life or not self.up:
+            return
+        if self.paused:
+            self._inbox.append((call, args))
+            return
+        try:
+            call(*args)
+        except (Died, DiskError, DiskFull, PowerCut) as error:
+            self.crash(f"{type(error).__name__} {error}")
+            self.world.after(self.cluster.downtime(), self.start)
+        except Halted as halt:
+            self.cluster.halted(self, halt)
+
+    def post(self, delay: int, call: Callable[..., None], *args: Any) -> None:
+        """Call later, unless this life of the machine is over by then."""
+        self.world.after(delay, self.run, self.life, call, *args)
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on the network."""
+        self.cluster.network.send(packet)
+
+    def _tick(self) -> None:
+        self.post(self.clock.tick_delay(), self._tick)
+        event = vsr_ev.Tick(self.clock.mono(), self.clock.wall())
+        for host in list(self.hosts.values()):
+            host.step(event)
+
+    def receive(self, packet: Packet) -> None:
+        """A packet arrives."""
+        if not self.up:
+            self.world.count("net.nobody")
+            return
+        self.run(self.life, self._handle, packet)
+
+    def _handle(self, packet: Packet) -> None:
+        tag = packet.tag
+        if isinstance(tag, Call | ReadCall):
+            host = self.hosts.get(tag.group)
+            if host is None:
+                return
+            if isinstance(tag, Call):
+                host.call(packet.source, tag, packet.data)
+            else:
+                host.read(packet.source, tag)
+        elif isinstance(tag, tuple):
+            host = self.hosts.get(tag[1])
+            if host is not None:
+                host.receive(packet.data)
+
+
+class Cluster:
+    """All machines of a run, and the questions that checkers ask of their disks."""
+
+    def __init__(self, world: World, plan: Plan, watch: Watch, network: Network) -> None:
+        """Every replica has an empty, stamped directory; nothing runs."""
+        self.world = world
+        self.plan = plan
+        self.watch = watch
+        self.network = network
+        self.groups = groups(plan.shape)
+        self._directory = directory(plan.shape)
+        self.disks: dict[Replica, SimDisk] = {}
+        self.indexes: dict[Replica, Index] = {}
+        self.incarnations: dict[Replica, int] = {}
+        self.views: dict[Replica, tuple[int, int]] = {}
+        self.frames: dict[bytes, Frame] = {}
+        self.rotten: set[tuple[Replica, int]] = set()
+        """Frames that were damaged on a disk and not yet repaired."""
+        self.ruined: set[Replica] = set()
+        """Replicas whose disk was damaged so that it may refuse to start."""
+        self.placement: Placement | None = None
+        self.boxes = [Box(self, index, self._clock()) for index in range(NODES[plan.shape])]
+        for group in self.groups:
+            for index in range(len(group.nodes)):
+                self.format(group, index, 0)
+        network.receive = self._receive
+
+    def _clock(self) -> Clock:
+        c, plan = self.world.choices, self.plan
+
+        def within(label: str, bound: int) -> int:
+            return c.between(label, -bound, bound) if bound else 0
+
+        return Clock(
+            self.world,
+            rate_ppm=PPM + within("clock.rate", plan.clock_rate_ppm),
+            offset=within("clock.offset", plan.clock_offset),
+            drift_ppm=within("clock.drift", plan.clock_drift_ppm),
+        )
+
+    # -- directories
+
+    def identity(self, group: Group, index: int) -> Identity:
+        """Who a replica is."""
+        return Identity(
+            cluster=CLUSTER,
+            group=group.number,
+            region=group.region,
+            index=index,
+            replicas=len(group.nodes),
+            incarnation=self.incarnations[(group.number, index)],
+        )
+
+    def format(self, group: Group, index: int, incarnation: int) -> None:
+        """Give a replica an empty disk and stamp it."""
+        key = (group.number, index)
+        self.incarnations[key] = incarnation
+        self.disks[key] = SimDisk()
+        self.indexes[key] = Index()
+        self.views[key] = (0, 0)
+        Store.format(self.disks[key], self.identity(group, index))
+
+    def open(self, box: Box, group: Group, index: int) -> Host:
+        """Start a replica as a server does: storage first, then the node."""
+        key = (group.number, index)
+        store, recovered = Store.open(self.disks[key], self.identity(group, index))
+        ref = recovered.superblock.snapshot
+        snapshot = list(store.read_snapshot()) if ref.op else None
+        config = NodeConfig(
+            vsr=VsrConfig(
+                cluster=CLUSTER,
+                group=group.number,
+                index=index,
+                replicas=len(group.nodes),
+                kernel=KERNEL_VERSION,
+            ),
+            genesis=genesis(group.number, group.placement, self._directory),
+            decode=commands.decode,
+            snapshot_entries=self.plan.snapshot_ops,
+        )
+        prng = self.world.choices.random(f"prng.{key}.{box.life}")
+        node = Node(config, recovered, snapshot, prng)
+        self.watch.begun(key, node.applied)
+        self.note_views(key)
+        latencies = (self.plan.write_latency, self.plan.read_latency)
+        return Host(self, box, group, index, store, node, latencies)
+
+    # -- what happens to machines
+
+    def announce(self, box: Box, up: bool) -> None:
+        """Peers notice that a connection to this machine broke, or was made; mostly."""
+        for other in self.boxes:
+            if other is box or not other.up:
+                continue
+            if self.network.is_blocked(box.index, other.index):
+                continue
+            if self.world.choices.chance("peer.noticed", PEER_LOST_PPM):
+                other.post(MS, self._noticed, other, box, up)
+
+    def _noticed(self, other: Box, box: Box, up: bool) -> None:
+        for group in self.groups:
+            host = other.hosts.get(group.number)
+            if host is not None and box.index in group.nodes:
+                index = group.nodes.index(box.index)
+                host.step(vsr_ev.PeerReached(index) if up else vsr_ev.PeerLost(index))
+
+    def half_write(self, host: Host) -> None:
+        """The writer was busy when the process ended: some of its work may be on the disk."""
+        if not host.writing or self.world.choices.chance("crash.not-begun", PPM // 2):
+            return
+        disk = self.disks[host.key]
+        disk.fail_after(self.world.choices.choose("crash.disk-operation", 16))
+        try:
+            host.writer.turn()
+        except (PowerCut, DiskError, DiskFull):
+            self.world.count("crashes.inside-write")
+
+    def cut_power(self, key: Replica) -> None:
+        """What was not synced is lost, kept, or torn."""
+        c = self.world.choices
+        mode = c.choose("crash.mode", 4)
+        if mode == 0:
+            self.disks[key].crash(lose_everything)
+        elif mode == 1:
+            self.disks[key].crash(keep_everything)
+        else:
+            self.disks[key].crash(lambda n: c.choose("crash.sector", n))
+
+    def halted(self, box: Box, halt: Halted) -> None:
+        """A replica stopped itself for good."""
+        raise Failure("halted", f"{box.name}: {halt}")
+
+    def downtime(self) -> int:
+        """How long a crashed process stays away."""
+        return self.world.choices.exponential("crash.down", self.plan.down)
+
+    def _receive(self, packet: Packet) -> None:
+        if packet.target < len(self.boxes):
+            self.boxes[packet.target].receive(packet)
+        else:
+            self.to_client(packet)
+
+    def to_client(self, packet: Packet) -> None:
+        """Set by the run: hands a packet to a client."""
+
+    # -- what checkers ask
+
+    def written(self, host: Host, event: ev.Event) -> None:
+        """Something is durable, says the writer."""
+        if isinstance(event, ev.SuperblockWritten):
+            self.note_views(host.key)
+        elif isinstance(event, vsr_ev.FrameRepaired):
+            self.rotten.discard((host.key, event.op))
+
+    def note_views(self, key: Replica) -> None:
+        """Read what a power cut would leave of a replica's views."""
+        disk, size = self.disks[key], superblock.COPY_BYTES
+        copies = [
+            superblock.decode(disk.surviving(names.SUPERBLOCK, copy * size, size), copy)
+            for copy in range(superblock.COPIES)
+        ]
+        choice = superblock.choose(copies)
+        if choice is None:
+            return
+        block = choice.block
+        self.views[key] = (block.view_state.view, block.view_state.log_view)
+
+    def durable_views(self, key: Replica) -> tuple[int, int]:
+        """(view, log view) that a power cut would leave."""
+        return self.views[key]
+
+    def survives(self, key: Replica, header: Header) -> bool:
+        """Whether a power cut would leave this frame and its record, injected rot aside."""
+        if (key, header.op) in self.rotten:
+            return True
+        frame = self.frames.get(header.hash)
+        if frame is None:
+            return False
+        disk = self.disks[key]
+        record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
+        if header.raw not in record:
+            return False
+        data = b"".join(padded(frame))
+        return disk.surviving(names.segment(header.segment), header.position, len(data)) == data
+
+    def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
+        """The same, for a frame known by its hash."""
+        frame = self.frames.get(digest)
+        return frame is not None and frame.header.op == op and self.survives(key, frame.header)

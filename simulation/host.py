@@ -1,0 +1,397 @@
+"""One replica and what surrounds it: performs a node's effects as the server does."""
+
+from collections.abc import Callable, Iterator
+from traceback import format_exc
+from typing import Any, Protocol
+
+from simulation.checkers.base import TOKEN, Replica, SentFact, Watch
+from simulation.clients import Answered, Call, ReadCall, ReadReply, Refused
+from simulation.index import Index
+from simulation.network import Packet
+from simulation.topology import Group
+from simulation.world import MS, Failure, World
+from simulation.writer import Writer
+from veritydb.node import effects as fx
+from veritydb.node import events as ev
+from veritydb.node.node import Node
+from veritydb.storage.store import Store
+from veritydb.types import entry as entries
+from veritydb.types.frame import Frame
+from veritydb.types.ids import Op
+from veritydb.vsr import effects as vsr_fx
+from veritydb.vsr import events as vsr_ev
+from veritydb.vsr import messages
+
+READ_RUNS_MAX = 5
+READ_BYTES_MAX = 1 << 20
+
+
+class Died(Exception):
+    """The process of this machine ends here: a planned crash, or a disk that failed."""
+
+
+class Machine(Protocol):
+    """What a host needs of the machine it runs on."""
+
+    index: int
+    life: int
+    crash_in: int | None
+
+    def post(self, delay: int, call: Callable[..., None], *args: Any) -> None:
+        """Call later, unless this life of the machine is over by then."""
+
+    def send(self, packet: Packet) -> None:
+        """Put a packet on the network."""
+
+
+class Surroundings(Protocol):
+    """What a host needs of the run."""
+
+    world: World
+    watch: Watch
+    frames: dict[bytes, Frame]
+    indexes: dict[Replica, Index]
+
+    def written(self, host: "Host", event: ev.Event) -> None:
+        """Something is durable, says the writer."""
+
+
+class Host:
+    """A running replica: gone with the process."""
+
+    def __init__(
+        self,
+        cluster: Surroundings,
+        machine: Machine,
+        group: Group,
+        index: int,
+        store: Store,
+        node: Node,
+        latencies: tuple[int, int],
+    ) -> None:
+        """`latencies` are the mean times of a write and a read."""
+        self.world = cluster.world
+        self.watch = cluster.watch
+        self._cluster = cluster
+        self.machine = machine
+        self.group = group
+        self.index = index
+        self.key: Replica = (group.number, index)
+        self.name = f"g{group.number}r{index}"
+        self.store = store
+        self.node = node
+        self.writer = Writer(store)
+        self.writing = False
+        self._stream_index = cluster.indexes[self.key]
+        self._write_latency, self._read_latency = latencies
+        self._tokens = 0
+        self._calls: dict[int, tuple[int, int]] = {}
+        self._reads: dict[int, tuple[int, ReadCall]] = {}
+        self._waiting: list[tuple[int, int, ReadCall]] = []
+        self._committed: list[Frame] = []
+        self._listen()
+
+    def _listen(self) -> None:
+        """Learn which frames the protocol says are committed; the node keeps that to itself."""
+        step, committed = self.node.replica.step, self._committed
+
+        def listening(event: vsr_ev.Event) -> list[vsr_fx.Effect]:
+            effects = step(event)
+            committed.extend(e.frame for e in effects if type(e) is vsr_fx.Commit)
+            return effects
+
+        setattr(self.node.replica, "step", listening)  # noqa: B010
+
+    # -- steps
+
+    def state(self) -> tuple[Any, ...]:
+        """Role, view, commit, applied and op, for the timeline."""
+        replica = self.node.replica
+        return (self.node.role, replica.view, replica.commit_max, self.node.applied, replica.op)
+
+    def step(self, event: ev.Event) -> None:
+        """Hand the node an event and perform what it asks for."""
+        try:
+            effects = self.node.step(event)
+        except Exception as error:
+            self.world.note(self.name, self.state(), f"raised on {type(event).__name__}")
+            raise Failure(f"raised-{type(error).__name__}", format_exc()) from error
+        quiet = type(event) is vsr_ev.Tick and not effects
+        if not quiet:
+            what = type(event).__name__
+            if type(event) is vsr_ev.Received:
+                message = event.message
+                what = f"< {type(message).__name__} v{message.view} from {message.sender}"
+            self.world.note(self.name, self.state(), what)
+        self.watch.now = self.world.now
+        for effect in effects:
+            self._crash_point()
+            self._perform(effect)
+        assert not self._committed, "a commit whose outcomes were not stored"
+        if self._waiting:
+            self._answer_reads()
+
+    def _crash_point(self) -> None:
+        machine = self.machine
+        if machine.crash_in is not None:
+            machine.crash_in -= 1
+            if machine.crash_in < 0:
+                machine.crash_in = None
+                raise Died("crash between two effects")
+
+    def _perform(self, effect: fx.Effect) -> None:
+        kind = type(effect)
+        perform = PERFORM.get(kind)
+        if perform is not None:
+            perform(self, effect)
+
+    # -- messages
+
+    def _send(self, effect: vsr_fx.Send) -> None:
+        message = effect.message
+        self.watch.sent(sent_fact(self.key, self.machine.life, message))
+        data = b"".join(messages.encode(message))
+        self.world.count("messages")
+        target = self.group.nodes[effect.to]
+        tag = ("peer", self.group.number)
+        self.machine.send(Packet(self.machine.index, target, tag, data))
+
+    def receive(self, data: bytes) -> None:
+        """Bytes arrived that claim to be a message for this replica."""
+        try:
+            message = messages.decode(data)
+        except messages.BadMessage:
+            self.world.count("messages.bad")
+            return
+        self.step(vsr_ev.Received(message))
+
+    # -- clients
+
+    def call(self, source: int, call: Call, data: bytes) -> None:
+        """A client's request, checked as the edge of a server does."""
+        try:
+            entry = entries.parse(data)
+        except entries.BadEntry:
+            self.world.count("entries.bad")
+            return
+        self._tokens += 1
+        self._calls[self._tokens] = (source, call.key)
+        self.step(ev.Submitted(self._tokens, entry))
+
+    def _reply(self, effect: fx.Reply) -> None:
+        source, key = self._calls.pop(effect.token)
+        tag = Answered(key, self.index, effect.outcome)
+        self._to_client(source, tag)
+
+    def _refuse(self, effect: fx.Refuse) -> None:
+        source, key = self._calls.pop(effect.token)
+        tag = Refused(key, effect.reason, effect.redirect)
+        self._to_client(source, tag)
+
+    def _to_client(self, source: int, tag: object) -> None:
+        self.machine.send(Packet(self.machine.index, source, tag, b""))
+
+    # -- reads
+
+    def read(self, source: int, call: ReadCall) -> None:
+        """A client's read: at once, or as of a commit that a quorum confirms."""
+        if not self.node.ready:
+            reason = fx.RefuseReason.NOT_READY
+            self._to_client(source, Refused(call.key, reason, None))
+        elif call.fresh:
+            self._tokens += 1
+            self._reads[self._tokens] = (source, call)
+            self.step(vsr_ev.ReadIndex(self._tokens))
+        else:
+            self._show(source, call)
+
+    def _read_ready(self, effect: vsr_fx.ReadIndexReady) -> None:
+        source, call = self._reads.pop(effect.token)
+        if effect.commit is None:
+            reason = fx.RefuseReason.NOT_PRIMARY
+            self._to_client(source, Refused(call.key, reason, None))
+        else:
+            self._waiting.append((effect.commit, source, call))
+
+    def _answer_reads(self) -> None:
+        ready = [row for row in self._waiting if row[0] <= self.node.applied]
+        if ready:
+            self._waiting = [row for row in self._waiting if row[0] > self.node.applied]
+            for _, source, call in ready:
+                self._show(source, call)
+
+    def _show(self, source: int, call: ReadCall) -> None:
+        """Answer from the state of this moment, and with a few events from the log."""
+        record = self.node.kernel.streams.records.get(call.stream)
+        if record is None:
+            reason = fx.RefuseReason.NOT_READY
+            self._to_client(source, Refused(call.key, reason, None))
+            return
+        first = max(call.first, record.floor)
+        tokens: list[bytes] = []
+        for op, run in self._stream_index.find(call.stream, first, READ_RUNS_MAX):
+            frames = self.store.read_frames(Op(op), Op(op), READ_BYTES_MAX)
+            frame = frames[0] if frames else None
+            if frame is None:
+                break
+            tokens += tokens_of(frame, run)[max(0, first - run.base) :]
+        tag = ReadReply(
+            key=call.key,
+            replica=self.index,
+            applied=self.node.applied,
+            next=record.next,
+            floor=record.floor,
+            first=first,
+            tokens=tuple(tokens),
+        )
+        self._to_client(source, tag)
+
+    # -- the disk
+
+    def _write_frames(self, effect: vsr_fx.WriteFrames) -> None:
+        self._cluster.frames.update((frame.header.hash, frame) for frame in effect.frames)
+        self._write(effect)
+
+    def _write(self, effect: Any) -> None:
+        self.writer.queue.append(effect)
+        if not self.writing:
+            self.writing = True
+            self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        mean = self._write_latency
+        if all(type(write) is fx.AppendOutcomes for write in self.writer.queue):
+            mean //= 10
+        delay = mean // 4 + self.world.choices.exponential("disk.write", mean)
+        self.machine.post(delay, self._turn)
+
+    def _turn(self) -> None:
+        done = self.writer.turn()
+        self.writing = False
+        for event in done:
+            self._cluster.written(self, event)
+            self.step(event)
+        if self.writer.queue and not self.writing:
+            self.writing = True
+            self._schedule_turn()
+
+    def _later(self, call: Callable[..., None], *args: Any) -> None:
+        delay = self.world.choices.exponential("disk.read", self._read_latency)
+        self.machine.post(delay, call, *args)
+
+    def _read_frames(self, effect: vsr_fx.ReadFrames) -> None:
+        self._later(self._frames_read, effect)
+
+    def _frames_read(self, effect: vsr_fx.ReadFrames) -> None:
+        frames = self.store.read_frames(effect.first, effect.last, effect.bytes_max)
+        self.step(vsr_ev.FramesRead(effect.token, effect.first, tuple(frames)))
+
+    def _read_headers(self, effect: vsr_fx.ReadHeaders) -> None:
+        self._later(self._headers_read, effect)
+
+    def _headers_read(self, effect: vsr_fx.ReadHeaders) -> None:
+        headers = self.store.read_headers(effect.first, effect.last)
+        self.step(vsr_ev.HeadersRead(effect.token, effect.first, tuple(headers)))
+
+    # -- what was agreed on
+
+    def _outcomes(self, effect: fx.AppendOutcomes) -> None:
+        frame = self._committed.pop(0)
+        self.world.count("applied")
+        self.watch.applied(self.key, frame.header, frame.body, effect.data)
+        self._write(effect)
+
+    def _index(self, effect: fx.IndexRuns) -> None:
+        self._stream_index.add(effect)
+
+    def _snapshot(self, effect: fx.TakeSnapshot) -> None:
+        self._slice(effect, effect.chunks, [])
+
+    def _slice(self, effect: fx.TakeSnapshot, chunks: Iterator[bytes], made: list[bytes]) -> None:
+        """Take a chunk of the snapshot now and the next one a moment later."""
+        chunk = next(chunks, None)
+        if chunk is not None:
+            made.append(chunk)
+            self.machine.post(MS, self._slice, effect, chunks, made)
+            return
+
+        def write() -> ev.Event:
+            self.world.count("snapshots")
+            (base,) = self.store.read_headers(effect.op, effect.op)
+            assert base.hash == effect.header_hash
+            composer = self.store.begin_snapshot(base, effect.outcomes)
+            for each in made:
+                composer.add(each)
+            return ev.SnapshotWritten(composer.finish())
+
+        self._write(write)
+
+    def _halt(self, effect: vsr_fx.Halt) -> None:
+        self.world.note(self.name, self.state(), "halt", effect.reason)
+        raise Halted(effect)
+
+    def _role(self, effect: vsr_fx.RoleChanged) -> None:
+        self.world.count("role-changes")
+
+
+class Halted(Exception):
+    """A replica asked to be stopped."""
+
+    def __init__(self, effect: vsr_fx.Halt) -> None:
+        """Why is in the effect."""
+        super().__init__(effect.reason)
+        self.effect = effect
+
+
+PERFORM: dict[type, Callable[[Host, Any], None]] = {
+    vsr_fx.Send: Host._send,
+    vsr_fx.WriteFrames: Host._write_frames,
+    vsr_fx.RepairFrame: Host._write,
+    vsr_fx.CutLog: Host._write,
+    fx.WriteSuperblock: Host._write,
+    fx.AppendOutcomes: Host._outcomes,
+    vsr_fx.ReadFrames: Host._read_frames,
+    vsr_fx.ReadHeaders: Host._read_headers,
+    fx.Reply: Host._reply,
+    fx.Refuse: Host._refuse,
+    vsr_fx.ReadIndexReady: Host._read_ready,
+    fx.IndexRuns: Host._index,
+    fx.TakeSnapshot: Host._snapshot,
+    vsr_fx.Halt: Host._halt,
+    vsr_fx.RoleChanged: Host._role,
+}
+
+
+def tokens_of(frame: Frame, run: fx.Run) -> list[bytes]:
+    """The payload tokens of one run, in the order of its events."""
+    for at, (_, start, end) in enumerate(entries.split(frame.body, frame.header.entry_count)):
+        if at == run.entry:
+            header = entries.parse_header(frame.body, start)
+            body = frame.body[start + entries.HEADER_BYTES : end]
+            table = entries.part_table(body, header.parts)
+            sizes = [part.descriptor_len + part.events_len for part in table]
+            begin = header.parts * entries.PART_BYTES + sum(sizes[: run.first])
+            return TOKEN.findall(body[begin : begin + sum(sizes[run.first : run.end])])
+    return []
+
+
+def sent_fact(sender: Replica, life: int, message: messages.Message) -> SentFact:
+    """What checkers are told of a message."""
+    op, digest, content, log_view = 0, b"", b"", 0
+    if isinstance(message, messages.PrepareOk):
+        op, digest = message.op, message.hash
+    elif isinstance(message, messages.Prepare):
+        op, digest = message.frame.header.op, message.frame.header.hash
+    elif isinstance(message, messages.DoViewChange):
+        log_view = message.log_view
+        content = b"".join(header.hash for header in message.headers)
+    return SentFact(
+        sender=sender,
+        life=life,
+        kind=type(message).__name__,
+        view=message.view,
+        log_view=log_view,
+        op=op,
+        hash=digest,
+        content=content,
+    )

@@ -1,0 +1,73 @@
+"""The writer of one replica: one queue, first in, first out, as the server's writer thread is.
+
+What waits together is written and synced together. The disk work of a turn happens at its end;
+should power fail before, a part of it happens then.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from veritydb.node.effects import AppendOutcomes, WriteSuperblock
+from veritydb.node.events import Event, SuperblockWritten
+from veritydb.storage.store import Store
+from veritydb.vsr.effects import CutLog, RepairFrame, WriteFrames
+from veritydb.vsr.events import FrameRepaired, FramesWritten, LogCut
+
+Job = Callable[[], Event | None]
+Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Job
+
+
+class Writer:
+    """What is to be written and in which order it is done."""
+
+    def __init__(self, store: Store) -> None:
+        """Nothing waits."""
+        self._store = store
+        self.queue: deque[Write] = deque()
+
+    def turn(self) -> list[Event]:
+        """Carry out all that waits; return the completions. Raises what the disk raises."""
+        done: list[Event] = []
+        outcomes: list[AppendOutcomes] = []
+        frames: list[WriteFrames] = []
+        while self.queue:
+            write = self.queue.popleft()
+            if isinstance(write, WriteFrames):
+                frames.append(write)
+            elif isinstance(write, AppendOutcomes):
+                outcomes.append(write)
+            else:
+                self._append(frames, done)
+                frames = []
+                self._outcomes(outcomes)
+                outcomes = []
+                self._other(write, done)
+        self._append(frames, done)
+        self._outcomes(outcomes)
+        return done
+
+    def _append(self, writes: list[WriteFrames], done: list[Event]) -> None:
+        if writes:
+            frames = [frame for write in writes for frame in write.frames]
+            self._store.append(frames)
+            done.append(FramesWritten(frames[-1].header.op, frames[-1].header.hash))
+
+    def _outcomes(self, writes: list[AppendOutcomes]) -> None:
+        if writes:
+            self._store.write_outcomes(writes[0].first, b"".join(w.data for w in writes))
+
+    def _other(self, write: Write, done: list[Event]) -> None:
+        if isinstance(write, WriteSuperblock):
+            self._store.write_superblock(write.view_state, write.snapshot)
+            done.append(SuperblockWritten(write.number))
+        elif isinstance(write, CutLog):
+            self._store.cut(write.after)
+            done.append(LogCut(write.after))
+        elif isinstance(write, RepairFrame):
+            self._store.repair(write.frame)
+            done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
+        else:
+            assert callable(write)
+            event = write()
+            if event is not None:
+                done.append(event)
