@@ -204,8 +204,8 @@ def test_erased_events_are_gone_and_the_rest_is_proved() -> None:
     second = next_frame(first.header)
     store.append([first, second])
     assert store.erase_many([(Op(1), 1)]) == []
-    for store in (store, reopen(disk)[0]):
-        (read, after) = store.read_frames(Op(1), Op(2), MIB)
+    for each in (store, reopen(disk)[0]):
+        (read, after) = each.read_frames(Op(1), Op(2), MIB)
         assert read is not None
         assert [(hole.entry, hole.part) for hole in read.holes] == [(1, 0), (1, 1)]
         assert b"U" * 500 in read.body
