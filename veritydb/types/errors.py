@@ -72,6 +72,17 @@ class VerityError(Exception):
         self.retry_after_ms = retry_after_ms
         self.code = code
 
+    def copy(self) -> "VerityError":
+        """The same failure as another exception, for another caller."""
+        return type(self)(
+            str(self.args[0]),
+            applied=self.applied,
+            actual=self.actual,
+            limit=self.limit,
+            retry_after_ms=self.retry_after_ms,
+            code=self.code,
+        )
+
     def __str__(self) -> str:
         """The message, and what is known about the effect."""
         return f"{self.args[0]} ({self.applied.value})"
