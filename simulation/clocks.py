@@ -24,6 +24,8 @@ class Clock:
         self._offset = offset
         self._drift = drift_ppm
         self._frozen: int | None = None
+        self.highest = 0
+        """The latest that this clock has ever said."""
 
     def mono(self) -> int:
         """Nanoseconds since the machine started, by its own count."""
@@ -34,7 +36,9 @@ class Clock:
         if self._frozen is not None:
             return self._frozen
         now = self._world.now
-        return EPOCH + now + now * self._drift // PPM + self._offset
+        wall = max(0, EPOCH + now + now * self._drift // PPM + self._offset)
+        self.highest = max(self.highest, wall)
+        return wall
 
     def tick_delay(self) -> int:
         """True time between two ticks of this machine."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from simulation.checkers.base import Replica, Watch
-from simulation.checkers.placement import Placement
 from simulation.choices import PPM
 from simulation.clients import Call, ReadCall
 from simulation.clocks import Clock
@@ -86,6 +85,7 @@ class Box(Machine):
             if (group.number, index) not in self.cluster.ruined:
                 raise Failure("refused-to-start", f"{(group.number, index)}: {error}") from error
             self.lost.add(group.number)
+            self.cluster.damaged(group, index)
             return
         self.hosts[group.number] = host
 
@@ -195,7 +195,11 @@ class Cluster:
         """Frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()
         """Replicas whose disk was damaged so that it may refuse to start."""
-        self.placement: Placement | None = None
+        self.replaced: set[Replica] = set()
+        """Replicas whose disk was taken away and who got a successor."""
+        self.to_client: Callable[[Packet], None] = lambda packet: None
+        self.damaged: Callable[[Group, int], None] = lambda group, index: None
+        """Called when a replica cannot start because its disk was damaged."""
         self.boxes = [Box(self, index, self._clock()) for index in range(NODES[plan.shape])]
         for group in self.groups:
             for index in range(len(group.nodes)):
@@ -317,8 +321,9 @@ class Cluster:
         else:
             self.to_client(packet)
 
-    def to_client(self, packet: Packet) -> None:
-        """Set by the run: hands a packet to a client."""
+    def group(self, number: int) -> Group:
+        """The group of a number."""
+        return next(group for group in self.groups if group.number == number)
 
     # -- what checkers ask
 

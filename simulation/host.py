@@ -96,7 +96,7 @@ class Host:
         step, committed = self.node.replica.step, self._committed
 
         def listening(event: vsr_ev.Event) -> list[vsr_fx.Effect]:
-            effects = step(event)
+            effects: list[vsr_fx.Effect] = step(event)
             committed.extend(e.frame for e in effects if type(e) is vsr_fx.Commit)
             return effects
 
@@ -388,6 +388,7 @@ def sent_fact(sender: Replica, life: int, message: messages.Message) -> SentFact
     return SentFact(
         sender=sender,
         life=life,
+        incarnation=message.incarnation,
         kind=type(message).__name__,
         view=message.view,
         log_view=log_view,

@@ -54,7 +54,7 @@ class Writer:
 
     def _outcomes(self, writes: list[AppendOutcomes]) -> None:
         if writes:
-            self._store.write_outcomes(writes[0].first, b"".join(w.data for w in writes))
+            self._store.append_outcomes(writes[0].first, b"".join(w.data for w in writes))
 
     def _other(self, write: Write, done: list[Event]) -> None:
         if isinstance(write, WriteSuperblock):

@@ -79,6 +79,7 @@ class SentFact(NamedTuple):
     sender: Replica
     life: int
     """Counts the sender's restarts."""
+    incarnation: int
     kind: str
     view: int
     log_view: int

@@ -88,26 +88,28 @@ class Durability(Checker):
 
     name: ClassVar[str] = "durability"
 
-    def __init__(self, log: Log, quorum: int, survives: Callable[[Replica, Header], bool]) -> None:
+    def __init__(self, log: Log, survives: Callable[[Replica, Header], bool]) -> None:
         """`survives(replica, header)` asks a disk what a power cut would leave."""
         self._log = log
-        self._quorum = quorum
         self._survives = survives
-        self.replicas: list[Replica] = []
+        self.groups: dict[int, int] = {}
+        """How many replicas each group has."""
 
     def decided(self, group: int, what: Decided) -> None:
         """Count the disks."""
-        members = [replica for replica in self.replicas if replica[0] == group]
-        copies = sum(self._survives(replica, what.header) for replica in members)
-        if copies < self._quorum:
+        size = self.groups[group]
+        copies = sum(self._survives((group, index), what.header) for index in range(size))
+        if copies <= size // 2:
             self.fail(f"group {group} op {what.header.op} is applied and on {copies} disks only")
 
     def ended(self) -> None:
         """Everything ever decided is on every disk."""
-        for replica in self.replicas:
-            for what in self._log.get(replica[0], []):
-                if not self._survives(replica, what.header):
-                    self.fail(f"replica {replica} has lost op {what.header.op} in the end")
+        for group, size in self.groups.items():
+            for index in range(size):
+                for what in self._log.get(group, []):
+                    if not self._survives((group, index), what.header):
+                        op = what.header.op
+                        self.fail(f"replica {(group, index)} has lost op {op} in the end")
 
 
 class OutcomeChain(Checker):

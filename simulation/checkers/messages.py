@@ -5,7 +5,9 @@ from typing import ClassVar
 
 from simulation.checkers.base import Checker, Replica, SentFact
 
-NO_PROMISE = frozenset({"Ping", "Pong", "RequestStartView", "Replaced"})
+NO_PROMISE = frozenset(
+    {"Ping", "Pong", "RequestStartView", "RequestHeaders", "RequestFrames", "Replaced"}
+)
 """Messages whose view claims nothing."""
 AS_NORMAL = frozenset({"Prepare", "PrepareOk", "Heartbeat", "StartView"})
 """Messages that say: I have taken up this view's log."""
@@ -67,14 +69,14 @@ class SameStory(Checker):
 
     def __init__(self) -> None:
         """Nothing was told yet."""
-        self._told: dict[tuple[Replica, int], bytes] = {}
+        self._told: dict[tuple[Replica, int, int], bytes] = {}
         self._left: dict[Replica, int] = {}
         self._prepared: dict[tuple[int, int, int], bytes] = {}
 
     def sent(self, fact: SentFact) -> None:
         """Compare with what was told before."""
         if fact.kind == "DoViewChange":
-            story = self._told.setdefault((fact.sender, fact.view), fact.content)
+            story = self._told.setdefault((fact.sender, fact.incarnation, fact.view), fact.content)
             if story != fact.content:
                 self.fail(f"{fact.sender} tells another log in view {fact.view} than before")
             self._left[fact.sender] = max(self._left.get(fact.sender, 0), fact.view)

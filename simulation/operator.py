@@ -1,0 +1,93 @@
+"""The people who run the cluster: they replace a replica whose disk is gone."""
+
+from simulation.clients import Answered, Call, Refused
+from simulation.cluster import Cluster
+from simulation.network import CLIENTS, Packet
+from simulation.topology import Group
+from simulation.world import MS, SECOND
+from veritydb.types import entry as entries
+from veritydb.types.entry import EntryHeader, Kind
+from veritydb.types.outcome import Code
+
+OPERATOR = CLIENTS + 500
+PATIENCE = 500 * MS
+
+
+class Operator:
+    """Replaces one replica at a time: the logged command first, the empty replica then."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Nothing is to be replaced."""
+        self._cluster = cluster
+        self._world = cluster.world
+        self._job: tuple[Group, int, int] | None = None
+        self._attempts = 0
+
+    def busy(self, group: int) -> bool:
+        """Whether a replica of the group is being replaced, or has not caught up yet."""
+        if self._job is not None and self._job[0].number == group:
+            return True
+        return any(key[0] == group for key in self.joining())
+
+    def joining(self) -> list[tuple[int, int]]:
+        """Replicas that were replaced and have not yet all that was decided then."""
+        log = self._cluster.watch.log
+        return [
+            key
+            for key in self._cluster.replaced
+            if not all(self._cluster.survives(key, what.header) for what in log.get(key[0], []))
+        ]
+
+    def replace(self, group: Group, index: int) -> None:
+        """Take a replica's disk away and see to it that it gets a successor."""
+        if self._job is not None:
+            self._world.after(SECOND, self.replace, group, index)
+            return
+        cluster = self._cluster
+        box = cluster.boxes[group.nodes[index]]
+        key = (group.number, index)
+        self._world.note(f"g{group.number}r{index}", (), "disk lost")
+        box.crash("disk lost")
+        box.lost.add(group.number)
+        self._world.after(cluster.downtime(), box.start)
+        self._job = (group, index, cluster.incarnations[key] + 1)
+        self._attempts = 0
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask one replica after the other until the command is in the log."""
+        if self._job is None:
+            return
+        group, index, incarnation = self._job
+        self._attempts += 1
+        header = EntryHeader(kind=Kind.REPLACE_REPLICA, events=index, expected=incarnation)
+        entry = entries.with_body(header, b"")
+        target = self._attempts % len(group.nodes)
+        call = Call(self._attempts, group.number, target)
+        self._cluster.network.send(Packet(OPERATOR, group.nodes[target], call, entry.data))
+        self._world.after(PATIENCE, self._retry, self._attempts)
+
+    def _retry(self, attempts: int) -> None:
+        if attempts == self._attempts:
+            self._ask()
+
+    def receive(self, tag: object) -> None:
+        """An answer: done, or done before, or not yet."""
+        if self._job is None or isinstance(tag, Refused) or not isinstance(tag, Answered):
+            return
+        if tag.outcome.code not in (Code.OK, Code.BAD_COMMAND):
+            return
+        # A refusal means that an earlier attempt, whose answer was lost, has done it.
+        group, index, incarnation = self._job
+        self._job = None
+        cluster = self._cluster
+        key = (group.number, index)
+        self._world.note(f"g{group.number}r{index}", (), "replaced by incarnation", incarnation)
+        box = cluster.boxes[group.nodes[index]]
+        box.crash("replaced")
+        cluster.rotten = {at for at in cluster.rotten if at[0] != key}
+        cluster.ruined.discard(key)
+        cluster.replaced.add(key)
+        cluster.format(group, index, incarnation)
+        box.lost.discard(group.number)
+        self._world.after(SECOND // 10, box.start)

@@ -1,0 +1,253 @@
+"""One seed from its plan to its verdict: a phase with faults, a phase without, the end."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from simulation.checkers.base import Answer, Log, ReadAnswer, Request, Watch
+from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
+from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
+from simulation.checkers.messages import AcksDurable, SameStory, ViewsDurable
+from simulation.checkers.placement import Placement
+from simulation.checkers.streams import Streams
+from simulation.choices import Choices, Tape
+from simulation.clients import Client, Shared
+from simulation.cluster import Cluster
+from simulation.nemesis import Nemesis
+from simulation.network import CLIENTS, Network, Packet
+from simulation.operator import OPERATOR, Operator
+from simulation.plan import NODES, Plan, make
+from simulation.topology import groups
+from simulation.workload import Workload
+from simulation.world import MS, SECOND, Failure, World
+from veritydb.types.ids import ClientId
+from veritydb.types.limits import CLOCK_TOLERANCE_NS
+
+SAFETY_TIME = 40 * SECOND
+LIVENESS_TIME = 60 * SECOND
+CHECK_EVERY = 50 * MS
+QUEUE_MAX = 20_000
+ANSWERS_FLOOR = 0.6
+EVENTS_FLOOR = 1_500
+
+
+class Result(NamedTuple):
+    """What became of a run. `failure` is (checker, what) or None; `empty` says what was missing."""
+
+    seed: int
+    failure: tuple[str, str] | None
+    empty: str
+    trace: str
+    events: int
+    time: int
+    counts: dict[str, int]
+    timeline: list[str]
+
+
+class Simulation:
+    """Everything of one run, wired together."""
+
+    def __init__(self, plan: Plan, replay: Tape | None = None, record: bool = False) -> None:
+        """Nothing has happened yet."""
+        self.plan = plan
+        choices = Choices(plan.seed, record=record, replay=replay)
+        self.world = World(choices)
+        self.log: Log = {}
+        self.network = Network(self.world, plan.network, NODES[plan.shape])
+        self._shared = Shared(self.world, self.network, Workload(choices))
+        self._shared.left = plan.requests
+        self.watch = Watch(self.log, [])
+        self.cluster = Cluster(self.world, plan, self.watch, self.network)
+        self.operator = Operator(self.cluster)
+        self.nemesis = Nemesis(self.cluster, self.operator, plan.clients)
+        self._placement = Placement(
+            {group.number: frozenset(group.nodes) for group in self.cluster.groups}
+        )
+        self._streams = Streams()
+        self._wire_checkers()
+        self.clients = self._make_clients()
+        self.cluster.to_client = self._to_client
+        self.cluster.damaged = self.operator.replace
+        if len(self.cluster.groups) > 1:
+            self.network.watch = self._taint
+
+    def _wire_checkers(self) -> None:
+        cluster = self.cluster
+        durability = Durability(self.log, cluster.survives)
+        durability.groups = {group.number: len(group.nodes) for group in cluster.groups}
+        self.watch = Watch(
+            self.log,
+            [
+                Agreement(self.log),
+                HashChain(self.log),
+                Timestamps(self.log, self._latest),
+                durability,
+                OutcomeChain(self.log),
+                ExactlyOnce(),
+                Replies(self.log),
+                RealTime(),
+                self._streams,
+                ViewsDurable(cluster.durable_views),
+                AcksDurable(cluster.acknowledged_survives),
+                SameStory(),
+                self._placement,
+            ],
+        )
+        cluster.watch = self.watch
+        shared = self._shared
+        shared.invoked, shared.answered, shared.read = self._invoked, self._answered, self._read
+
+    def _make_clients(self) -> list[Client]:
+        plan, choices = self.plan, self.world.choices
+        made: list[Client] = []
+        for index in range(plan.clients):
+            identity = ClientId(choices.bytes("client.id", 16))
+            if plan.twins and index == 1:
+                identity = made[0].identity
+            reached = list(groups(plan.shape))
+            if len(reached) > 1:
+                # A client lives in one region; it uses that one's group and the global one.
+                reached = [reached[0], reached[1 + index % 2]]
+            made.append(
+                Client(
+                    self._shared, index, identity, reached, plan.window, plan.think, plan.patience
+                )
+            )
+        return made
+
+    # -- facts
+
+    def _latest(self) -> int:
+        return max(box.clock.highest for box in self.cluster.boxes) + CLOCK_TOLERANCE_NS
+
+    def _invoked(self, request: Request) -> None:
+        self._streams.requests[request.data] = request
+
+    def _answered(self, answer: Answer) -> None:
+        what = f"{answer.request.what} -> {answer.outcome.code.name}"
+        where = f"op {answer.outcome.op} base {answer.outcome.base}"
+        self.world.note(f"client{answer.request.client}", (), what, where)
+        self.watch.answered(answer)
+
+    def _read(self, answer: ReadAnswer) -> None:
+        self.watch.read(answer)
+
+    def _to_client(self, packet: Packet) -> None:
+        if packet.target == OPERATOR:
+            self.operator.receive(packet.tag)
+        else:
+            self.clients[packet.target - CLIENTS].receive(packet.tag)
+
+    def _taint(self, packet: Packet) -> None:
+        nodes = tuple(end for end in (packet.source, packet.target) if end < CLIENTS)
+        self._placement.bytes_at(nodes, packet.data, f"on the link {nodes}")
+
+    # -- phases
+
+    def run(self) -> None:
+        """Run to the end. Raises Failure."""
+        world = self.world
+        for box in self.cluster.boxes:
+            box.start()
+        for client in self.clients:
+            client.start()
+        self.nemesis.start()
+        self._until(SAFETY_TIME, self._clients_done)
+        world.count("safety-ms", world.now // MS)
+        world.note("world", (), "liveness phase: everything heals")
+        self._shared.calm = True
+        self.nemesis.stop()
+        start = world.now
+        if not self._until(start + LIVENESS_TIME, self._converged):
+            raise Failure("liveness", self._why_not())
+        world.count("liveness-ms", (world.now - start) // MS)
+        self.watch.ended()
+        self._search_disks()
+
+    def _until(self, until: int, done: Callable[[], bool]) -> bool:
+        """Let time pass, looking now and then whether it is enough."""
+        world = self.world
+        while world.now < until:
+            world.run(min(until, world.now + CHECK_EVERY))
+            if world.pending > QUEUE_MAX:
+                raise Failure("bounds", f"{world.pending} things are under way")
+            if done():
+                return True
+        return False
+
+    def _clients_done(self) -> bool:
+        return self._shared.left <= 0 and not any(client.open for client in self.clients)
+
+    def _converged(self) -> bool:
+        if not self._clients_done():
+            return False
+        for box in self.cluster.boxes:
+            if not box.up:
+                return False
+            for group in self.cluster.groups:
+                if box.index not in group.nodes:
+                    continue
+                host = box.hosts.get(group.number)
+                if host is None or host.writing or not host.node.ready:
+                    return False
+                if host.node.applied != len(self.log.get(group.number, [])):
+                    return False
+        return not self.operator.joining()
+
+    def _why_not(self) -> str:
+        lines = [f"not converged after {LIVENESS_TIME // SECOND} s without faults"]
+        opened = sum(len(client.open) for client in self.clients)
+        lines.append(f"requests left {self._shared.left}, unanswered {opened}")
+        lines.append(f"rotten {sorted(self.cluster.rotten)}, lost {self.operator.joining()}")
+        for box in self.cluster.boxes:
+            for host in box.hosts.values():
+                decided = len(self.log.get(host.group.number, []))
+                state = " ".join(str(part) for part in host.state())
+                lines.append(f"{host.name} up={box.up} {state} of {decided}")
+        return "\n".join(lines)
+
+    def _search_disks(self) -> None:
+        """Look for payloads on disks where they must not be."""
+        if len(self.cluster.groups) == 1:
+            return
+        for (group, index), disk in self.cluster.disks.items():
+            node = self.cluster.group(group).nodes[index]
+            for name, _, data in disk.contents():
+                self._placement.bytes_at((node,), data, f"in {name} on node {node}")
+
+    # -- the floor
+
+    def empty(self) -> str:
+        """Say what was missing for this run to count, or nothing."""
+        counts, plan = self.world.counts, self.plan
+        answers = counts.get("client.answers", 0) + counts.get("client.reads", 0)
+        if answers < plan.requests * ANSWERS_FLOOR:
+            return f"{answers} answers to {plan.requests} requests"
+        if self.world.events < EVENTS_FLOOR:
+            return f"{self.world.events} events"
+        if counts.get("code.OK", 0) < plan.requests // 4:
+            return f"{counts.get('code.OK', 0)} requests accepted"
+        if not plan.faults and counts.get("client.gave-up", 0):
+            return "requests given up in a run without faults"
+        return ""
+
+
+def simulate(seed: int, plan: Plan | None = None) -> Result:
+    """Run one seed and say what became of it."""
+    plan = plan or make(seed)
+    simulation = Simulation(plan)
+    world = simulation.world
+    failure = None
+    try:
+        simulation.run()
+    except Failure as error:
+        failure = (error.checker, error.what)
+    return Result(
+        seed=seed,
+        failure=failure,
+        empty="" if failure else simulation.empty(),
+        trace=world.trace,
+        events=world.events,
+        time=world.now,
+        counts=dict(sorted(world.counts.items())),
+        timeline=[str(line) for line in world.timeline] if failure else [],
+    )
