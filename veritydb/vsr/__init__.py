@@ -1,1 +1,1 @@
-"""Machines: how replicas agree on one sequence of opaque frames. Viewstamped Replication, sans I/O."""
+"""How replicas agree on a sequence of opaque frames. Viewstamped Replication, sans I/O."""

@@ -4,6 +4,8 @@ Effects of one step are carried out in order. Writes complete in the order they 
 (frames, cuts and view states share one queue of one writer), reads may overtake them.
 """
 
+from enum import IntEnum
+
 import msgspec
 
 from veritydb.types.durable import ViewState
@@ -62,7 +64,7 @@ class ReadHeaders(msgspec.Struct, frozen=True, gc=False):
 
 
 class Commit(msgspec.Struct, frozen=True, gc=False):
-    """This op is agreed on for ever. Ops are committed in order, each once per life of a process."""
+    """This op is agreed on for ever. Ops come in order, each once per life of a process."""
 
     frame: Frame
 
@@ -78,17 +80,29 @@ class ReadIndexReady(msgspec.Struct, frozen=True, gc=False):
 
 
 class RoleChanged(msgspec.Struct, frozen=True, gc=False):
-    """Status, view or primary changed. `dropped` tells that requests not yet committed may be lost."""
+    """Status, view or primary changed. If `dropped`, requests not yet committed may be lost."""
 
     view: View
     primary: int
     dropped: bool
 
 
+class HaltKind(IntEnum):
+    """Why a replica may not go on."""
+
+    REPLACED = 1
+    """Its index was given to another incarnation."""
+    DIVERGED = 2
+    """Its log and the group's contradict each other where they cannot, short of rot or a bug."""
+    DAMAGED = 3
+    """Its own memory cannot be trusted and no peer can mend it."""
+
+
 class Halt(msgspec.Struct, frozen=True, gc=False):
     """Stop this replica for good: going on could do harm. `reason` names ops and numbers only."""
 
     reason: str
+    kind: HaltKind = HaltKind.DIVERGED
 
 
 Effect = (

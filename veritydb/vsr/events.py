@@ -38,7 +38,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
 
 class FramesWritten(msgspec.Struct, frozen=True, gc=False):
-    """Every frame handed to `WriteFrames` up to `op`, whose hash is `hash`, survives a power cut."""
+    """Every frame handed to `WriteFrames` up to `op`, with hash `hash`, survives a power cut."""
 
     op: Op
     hash: bytes
@@ -75,7 +75,7 @@ class FramesRead(msgspec.Struct, frozen=True, gc=False):
 
 
 class HeadersRead(msgspec.Struct, frozen=True, gc=False):
-    """Answer to `ReadHeaders`: consecutive headers from `first`, up to the first that is missing."""
+    """Answer to `ReadHeaders`: consecutive headers from `first`, up to the first missing one."""
 
     token: int
     first: Op

@@ -1,0 +1,137 @@
+"""What time it is, as far as a quorum of clocks agrees.
+
+Each answered ping bounds how far a peer's clock is from ours: by half of the round trip either way,
+and by how coarsely either of us sees time. The interval that most of a quorum's bounds share
+(Marzullo's algorithm) is where true time may be. Log time never leads its upper end.
+"""
+
+import msgspec
+
+from veritydb.types.limits import CLOCK_TOLERANCE_NS, MS_NS
+from veritydb.types.marks import mark
+from veritydb.vsr.config import Config
+from veritydb.vsr.quorum import quorum
+
+# Time is only seen at ticks, so an answer may be this much older than it says.
+COARSENESS_NS = 20 * MS_NS
+# Clocks drift apart by up to this many parts in a million.
+DRIFT_PPM = 200
+
+
+class Sample(msgspec.Struct, frozen=True, gc=False):
+    """A peer's clock is ahead of ours by `offset`, give or take `error`, as of `taken` (mono)."""
+
+    offset: int
+    error: int
+    taken: int
+
+    def error_at(self, now: int) -> int:
+        """The error has grown since the sample was taken."""
+        assert now >= self.taken
+        return self.error + (now - self.taken) * DRIFT_PPM // 1_000_000
+
+
+class Clock:
+    """The replica's view of all clocks, its own (offset 0) included."""
+
+    def __init__(self, config: Config) -> None:
+        """Begin without any samples."""
+        self.index = config.index
+        self.replicas = config.replicas
+        self.sample_age = config.sample_age
+        self.samples: dict[int, Sample] = {}
+        self.mono = 0
+        self.wall = 0
+        self.interval: tuple[int, int] | None = None
+        assert 0 <= self.index < self.replicas
+        self._refresh()
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether a quorum agrees with our clock within the tolerance."""
+        if self.interval is None:
+            return False
+        low, high = self.interval
+        assert low <= high
+        return high >= -CLOCK_TOLERANCE_NS and low <= CLOCK_TOLERANCE_NS
+
+    def tick(self, mono: int, wall: int) -> None:
+        """Note the time. Once in a while old samples lose their worth."""
+        assert mono >= self.mono, "the monotonic clock went back"
+        step = (wall - self.wall) - (mono - self.mono)
+        self.mono, self.wall = mono, wall
+        if abs(step) > COARSENESS_NS and self.samples:
+            mark("vsr.clock_stepped")
+            self.samples = {
+                peer: Sample(sample.offset - step, sample.error, sample.taken)
+                for peer, sample in self.samples.items()
+            }
+            self._refresh()
+        if any(mono - sample.taken > self.sample_age for sample in self.samples.values()):
+            mark("vsr.clock_sample_expired")
+            self.samples = {
+                peer: sample
+                for peer, sample in self.samples.items()
+                if mono - sample.taken <= self.sample_age
+            }
+            self._refresh()
+
+    def sample(self, peer: int, sent: int, wall: int) -> None:
+        """Learn from a pong: asked at `sent` (mono), answered now, with the peer's wall clock."""
+        assert peer != self.index
+        if not 0 <= self.mono - sent <= self.sample_age:
+            mark("vsr.clock_pong_of_another_life")
+            return
+        trip = self.mono - sent
+        fresh = Sample(wall + trip // 2 - self.wall, trip // 2 + COARSENESS_NS, self.mono)
+        known = self.samples.get(peer)
+        stale = known is None or self.mono - known.taken > self.sample_age // 4
+        if stale or known is None or fresh.error <= known.error_at(self.mono):
+            self.samples[peer] = fresh
+            self._refresh()
+
+    def forget(self, peer: int) -> None:
+        """The index belongs to another machine now."""
+        assert peer != self.index
+        self.samples.pop(peer, None)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        bounds = [(0, 0)]
+        for sample in self.samples.values():
+            error = sample.error_at(self.mono)
+            bounds.append((sample.offset - error, sample.offset + error))
+        self.interval = overlap(bounds, quorum(self.replicas))
+
+    def timestamp(self, last: int) -> int | None:
+        """Return log time for an op after one of time `last`, or None if there is none to give."""
+        if not self.synchronised or self.interval is None:
+            mark("vsr.clock_not_synchronised")
+            return None
+        low, high = self.interval
+        now = max(last + 1, min(max(self.wall, self.wall + low), self.wall + high))
+        if now > self.wall + high or now <= 0:
+            mark("vsr.clock_log_time_leads")
+            return None
+        assert now > last
+        return now
+
+
+def overlap(bounds: list[tuple[int, int]], enough: int) -> tuple[int, int] | None:
+    """Return the interval in which the most bounds overlap, if they are at least `enough`.
+
+    Among equally many the narrowest counts.
+    """
+    assert enough > 0 and all(low <= high for low, high in bounds)
+    # Where intervals touch, the one that begins counts before the one that ends.
+    edges = sorted([(low, -1) for low, _ in bounds] + [(high, 1) for _, high in bounds])
+    best: tuple[int, int] | None = None
+    most = count = 0
+    for at, (place, kind) in enumerate(edges):
+        count -= kind
+        if kind == -1 and count >= max(most, enough):
+            found = (place, edges[at + 1][0])
+            if count > most or best is None or found[1] - found[0] < best[1] - best[0]:
+                best = found
+            most = count
+    return best

@@ -1,0 +1,55 @@
+"""Handing out what is agreed on: every op once, in order, and only once it is durable here."""
+
+from veritydb.types.frame import Frame
+from veritydb.types.ids import Op
+from veritydb.types.limits import CATCH_UP_BYTES_MAX
+from veritydb.types.marks import mark
+from veritydb.vsr.effects import Commit, ReadFrames
+from veritydb.vsr.state import Purpose, State
+
+
+def advance(s: State) -> None:
+    """Emit what can be emitted; ask the disk for frames that are no longer remembered."""
+    limit = min(s.certain, s.log.durable)
+    if s.commit >= limit:
+        return
+    frames = s.log.frames
+    while s.commit < limit:
+        frame = frames.get(s.commit + 1)
+        if frame is None:
+            _read(s, limit)
+            break
+        s.commit = frame.header.op
+        s.out.append(Commit(frame))
+    assert s.commit <= limit
+    s.log.prune(s.commit)
+
+
+def _read(s: State, limit: Op) -> None:
+    """Read the next ops, one request at a time. A rotten frame has to be mended first."""
+    first = Op(s.commit + 1)
+    assert first <= limit
+    if s.reads_for(Purpose.COMMIT) or s.log.is_faulty(first):
+        return
+    last = first
+    while last < limit and last + 1 not in s.log.frames and not s.log.is_faulty(last + 1):
+        last = Op(last + 1)
+        if last - first >= 4_096:
+            break
+    token = s.next_token(Purpose.COMMIT)
+    s.out.append(ReadFrames(token, first, last, CATCH_UP_BYTES_MAX))
+
+
+def on_frames_read(s: State, first: Op, frames: tuple[Frame | None, ...]) -> None:
+    """Take what was read for `advance`."""
+    assert first > 0
+    for op, frame in enumerate(frames, start=first):
+        if not s.commit < op <= s.certain or op in s.log.frames:
+            mark("vsr.commit_read_too_late")
+            continue
+        known = s.log.hash_at(op)
+        if frame is None or (known is not None and frame.header.hash != known):
+            mark("vsr.rotten_frame_found")
+            s.log.add_faulty(op)
+            return
+        s.log.keep(frame)

@@ -1,0 +1,428 @@
+"""What replicas say to each other, and the bytes they say it with.
+
+    0       4         6      8       12      16     24       28            36        52
+    +-------+---------+------+-------+-------+------+--------+-------------+---------+
+    | magic | version | kind | group | epoch | view | sender | incarnation | cluster |
+    +-------+---------+------+-------+-------+------+--------+-------------+---------+
+    | a: u64 | b: u64 | c: u64 | d: u64 | hash: 32 bytes | payload length | count | crc | payload
+    52       60       68       76       84               116              124     128   132
+
+Little-endian. What a to d, hash and count mean depends on the kind. `crc` is CRC-32C over all but
+itself. A header in a payload is its 208 bytes; a frame is its header, the number of its holes, the
+holes and the body, whose length the header names.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+from crc32c import crc32c
+
+from veritydb.types.frame import HEADER_BYTES, BadFrame, Frame, Header, Hole, parse_header
+from veritydb.types.ids import GroupId, Op, View
+from veritydb.types.limits import (
+    BATCH_PARTS_MAX,
+    MESSAGE_BYTES_MAX,
+    OP_ENTRIES_MAX,
+    REPLICAS_MAX,
+)
+from veritydb.types.merkle import HASH_BYTES, NO_HASH
+
+MAGIC = b"VDBm"
+VERSION = 1
+ENVELOPE = struct.Struct("<4sHHIIQIQ16sQQQQ32sQI")
+CRC = struct.Struct("<I")
+ENVELOPE_BYTES = ENVELOPE.size + CRC.size
+assert ENVELOPE_BYTES == 132
+HOLE = struct.Struct("<II32s")
+# More than this many headers are asked for again.
+HEADERS_MAX = 64
+FRAMES_MAX = 4_096
+HOLES_MAX = OP_ENTRIES_MAX * BATCH_PARTS_MAX
+
+
+class BadMessage(Exception):
+    """These bytes are no message. Says why, and never what they contain."""
+
+
+class Common(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Who says it. `view` is the sender's; what it proves is for each kind of message to say."""
+
+    cluster: bytes
+    group: GroupId
+    epoch: int
+    view: View
+    sender: int
+    incarnation: int
+
+
+class Ping(Common, frozen=True, gc=False, kw_only=True):
+    """Asks for the time. `mono` is the sender's, for it to know how long the answer took."""
+
+    mono: int
+
+
+class Pong(Common, frozen=True, gc=False, kw_only=True):
+    """Answers `Ping(mono)`: the sender's wall clock says `wall`."""
+
+    mono: int
+    wall: int
+
+
+class Prepare(Common, frozen=True, gc=False, kw_only=True):
+    """The primary of the view asks to append a frame; ops up to `commit` are committed."""
+
+    commit: Op
+    frame: Frame
+
+
+class PrepareOk(Common, frozen=True, gc=False, kw_only=True):
+    """To the primary of the view: every op up to `op` is durable here, and `op`'s hash is `hash`.
+
+    `round` is that of the last heartbeat heard: whoever sent it was this view's primary then.
+    """
+
+    op: Op
+    hash: bytes
+    round: int
+
+
+class Heartbeat(Common, frozen=True, gc=False, kw_only=True):
+    """The primary of the view lives. `round` grows with each; `op`, `hash`: its log's head."""
+
+    round: int
+    commit: Op
+    op: Op
+    hash: bytes
+
+
+class StartViewChange(Common, frozen=True, gc=False, kw_only=True):
+    """A vote to leave `view`."""
+
+
+class DoViewChange(Common, frozen=True, gc=False, kw_only=True):
+    """To the primary of `view`, the new one: what the sender's log holds.
+
+    `headers` is the end of its log, oldest first, as it was when the sender left `log_view`, the
+    last view it was normal in; the same in every such message of a view. Bit i of `present` says
+    that the frame of `headers[i]` can be read here, of `nacks` that it was never acknowledged here.
+    """
+
+    log_view: View
+    commit: Op
+    headers: tuple[Header, ...]
+    present: int
+    nacks: int
+
+    @property
+    def op(self) -> Op:
+        """The head of the log."""
+        return self.headers[-1].op if self.headers else Op(0)
+
+
+class StartView(Common, frozen=True, gc=False, kw_only=True):
+    """From the primary of the view: this is the end of the log. `nonce` is the asker's, or 0."""
+
+    nonce: int
+    commit: Op
+    headers: tuple[Header, ...]
+
+    @property
+    def op(self) -> Op:
+        """The head of the log."""
+        return self.headers[-1].op if self.headers else Op(0)
+
+
+class RequestStartView(Common, frozen=True, gc=False, kw_only=True):
+    """Asks the primary of a view for its StartView. Proves nothing about the sender's view."""
+
+    nonce: int
+
+
+class RequestHeaders(Common, frozen=True, gc=False, kw_only=True):
+    """Asks for the headers of ops `first` to `last`."""
+
+    first: Op
+    last: Op
+
+
+class Headers(Common, frozen=True, gc=False, kw_only=True):
+    """Consecutive headers of the sender's log.
+
+    Up to `certain` they are committed; if `normal`, all are part of this view's log.
+    """
+
+    certain: Op
+    normal: bool
+    headers: tuple[Header, ...]
+
+
+class RequestFrames(Common, frozen=True, gc=False, kw_only=True):
+    """Asks for ops `first` to `last`, or as many of them as one answer holds."""
+
+    first: Op
+    last: Op
+
+
+class Frames(Common, frozen=True, gc=False, kw_only=True):
+    """Consecutive frames of the sender's log; `certain` and `normal` as in `Headers`."""
+
+    certain: Op
+    normal: bool
+    frames: tuple[Frame, ...]
+
+
+class Replaced(Common, frozen=True, gc=False, kw_only=True):
+    """The index of whoever receives this now belongs to the incarnation `by`."""
+
+    by: int
+
+
+Message = (
+    Ping
+    | Pong
+    | Prepare
+    | PrepareOk
+    | Heartbeat
+    | StartViewChange
+    | DoViewChange
+    | StartView
+    | RequestStartView
+    | RequestHeaders
+    | Headers
+    | RequestFrames
+    | Frames
+    | Replaced
+)
+
+
+class Kind(IntEnum):
+    """The numbers of the messages on the wire."""
+
+    PING = 1
+    PONG = 2
+    PREPARE = 3
+    PREPARE_OK = 4
+    HEARTBEAT = 5
+    START_VIEW_CHANGE = 6
+    DO_VIEW_CHANGE = 7
+    START_VIEW = 8
+    REQUEST_START_VIEW = 9
+    REQUEST_HEADERS = 10
+    HEADERS = 11
+    REQUEST_FRAMES = 12
+    FRAMES = 13
+    REPLACED = 14
+
+
+# a, b, c, d, hash, count, payload
+Fields = tuple[int, int, int, int, bytes, int, list[bytes]]
+
+
+def frame_buffers(frame: Frame) -> list[bytes]:
+    """Return a frame's bytes as they stand in a message, the body uncopied."""
+    assert len(frame.header.raw) == HEADER_BYTES
+    holes = b"".join(HOLE.pack(hole.entry, hole.part, hole.digest) for hole in frame.holes)
+    return [frame.header.raw + CRC.pack(len(frame.holes)) + holes, frame.body]
+
+
+def _raw(headers: Sequence[Header]) -> list[bytes]:
+    assert len(headers) <= HEADERS_MAX
+    return [header.raw for header in headers]
+
+
+def _fields_of_frames(m: Frames) -> Fields:
+    buffers = [buffer for frame in m.frames for buffer in frame_buffers(frame)]
+    assert len(m.frames) <= FRAMES_MAX
+    return m.certain, int(m.normal), 0, 0, NO_HASH, len(m.frames), buffers
+
+
+WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
+    Ping: (Kind.PING, lambda m: (m.mono, 0, 0, 0, NO_HASH, 0, [])),
+    Pong: (Kind.PONG, lambda m: (m.mono, m.wall, 0, 0, NO_HASH, 0, [])),
+    Prepare: (
+        Kind.PREPARE,
+        lambda m: (m.commit, 0, 0, 0, NO_HASH, 1, frame_buffers(m.frame)),
+    ),
+    PrepareOk: (Kind.PREPARE_OK, lambda m: (m.op, m.round, 0, 0, m.hash, 0, [])),
+    Heartbeat: (Kind.HEARTBEAT, lambda m: (m.op, m.round, m.commit, 0, m.hash, 0, [])),
+    StartViewChange: (Kind.START_VIEW_CHANGE, lambda m: (0, 0, 0, 0, NO_HASH, 0, [])),
+    DoViewChange: (
+        Kind.DO_VIEW_CHANGE,
+        lambda m: (
+            *(m.log_view, m.commit, m.present, m.nacks, NO_HASH),
+            *(len(m.headers), _raw(m.headers)),
+        ),
+    ),
+    StartView: (
+        Kind.START_VIEW,
+        lambda m: (m.nonce, m.commit, 0, 0, NO_HASH, len(m.headers), _raw(m.headers)),
+    ),
+    RequestStartView: (
+        Kind.REQUEST_START_VIEW,
+        lambda m: (m.nonce, 0, 0, 0, NO_HASH, 0, []),
+    ),
+    RequestHeaders: (Kind.REQUEST_HEADERS, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
+    Headers: (
+        Kind.HEADERS,
+        lambda m: (m.certain, int(m.normal), 0, 0, NO_HASH, len(m.headers), _raw(m.headers)),
+    ),
+    RequestFrames: (Kind.REQUEST_FRAMES, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
+    Frames: (Kind.FRAMES, _fields_of_frames),
+    Replaced: (Kind.REPLACED, lambda m: (m.by, 0, 0, 0, NO_HASH, 0, [])),
+}
+
+
+def encode(message: Message) -> list[bytes]:
+    """Return the message's bytes as consecutive buffers; frames' bodies are not copied."""
+    kind, fields = WRITERS[type(message)]
+    a, b, c, d, digest, count, payload = fields(message)
+    assert len(digest) == HASH_BYTES
+    envelope = ENVELOPE.pack(
+        MAGIC,
+        VERSION,
+        kind,
+        message.group,
+        message.epoch,
+        message.view,
+        message.sender,
+        message.incarnation,
+        message.cluster,
+        a,
+        b,
+        c,
+        d,
+        digest,
+        sum(map(len, payload)),
+        count,
+    )
+    crc = crc32c(envelope)
+    for buffer in payload:
+        crc = crc32c(buffer, crc)
+    return [envelope + CRC.pack(crc), *payload]
+
+
+def _frame(view: memoryview, at: int) -> tuple[Frame, int]:
+    """Read the frame at `at`; return it and where it ends."""
+    holes_at = at + HEADER_BYTES + CRC.size
+    if holes_at > len(view):
+        raise BadMessage("a frame is cut short")
+    header = parse_header(bytes(view[at : at + HEADER_BYTES]))
+    (count,) = CRC.unpack_from(view, holes_at - CRC.size)
+    body_at = holes_at + count * HOLE.size
+    end = body_at + header.body_len
+    if count > HOLES_MAX or end > len(view):
+        raise BadMessage(f"the frame of op {header.op} is cut short")
+    holes = tuple(
+        Hole(*HOLE.unpack_from(view, holes_at + index * HOLE.size)) for index in range(count)
+    )
+    return Frame(header, bytes(view[body_at:end]), holes), end
+
+
+def _frames(view: memoryview, count: int) -> tuple[Frame, ...]:
+    if count > FRAMES_MAX:
+        raise BadMessage(f"{count} frames are over the limit of {FRAMES_MAX}")
+    frames = []
+    at = 0
+    for _ in range(count):
+        frame, at = _frame(view, at)
+        frames.append(frame)
+    if at != len(view):
+        raise BadMessage(f"{len(view) - at} bytes behind the last frame")
+    _check_consecutive([frame.header for frame in frames])
+    return tuple(frames)
+
+
+def _headers(view: memoryview, count: int) -> tuple[Header, ...]:
+    if count > HEADERS_MAX or len(view) != count * HEADER_BYTES:
+        raise BadMessage(f"{count} headers in {len(view)} bytes")
+    starts = range(0, len(view), HEADER_BYTES)
+    headers = tuple(parse_header(bytes(view[at : at + HEADER_BYTES])) for at in starts)
+    _check_consecutive(headers)
+    return headers
+
+
+def _check_consecutive(headers: Sequence[Header]) -> None:
+    for before, header in pairwise(headers):
+        if header.op != before.op + 1 or header.previous != before.hash:
+            raise BadMessage(f"op {header.op} does not follow op {before.op}")
+
+
+Words = tuple[int, int, int, int, bytes, int, memoryview]
+
+
+def _read_dvc(common: tuple[Any, ...], words: Words) -> Message:
+    a, b, c, d, _, count, view = words
+    headers = _headers(view, count)
+    if (c | d) >> count or c & d:
+        raise BadMessage("bits for headers that are not there, or that contradict each other")
+    return DoViewChange(
+        **_common(common),
+        log_view=View(a),
+        commit=Op(b),
+        present=c,
+        nacks=d,
+        headers=headers,
+    )
+
+
+def _common(values: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(Common.__struct_fields__, values, strict=True))
+
+
+# Reads a message out of: common values; a, b, c, d, hash, count, payload.
+READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
+    Kind.PING: lambda c, w: Ping(**_common(c), mono=w[0]),
+    Kind.PONG: lambda c, w: Pong(**_common(c), mono=w[0], wall=w[1]),
+    Kind.PREPARE: lambda c, w: Prepare(**_common(c), commit=Op(w[0]), frame=_frames(w[6], 1)[0]),
+    Kind.PREPARE_OK: lambda c, w: PrepareOk(**_common(c), op=Op(w[0]), round=w[1], hash=w[4]),
+    Kind.HEARTBEAT: lambda c, w: Heartbeat(
+        **_common(c), op=Op(w[0]), round=w[1], commit=Op(w[2]), hash=w[4]
+    ),
+    Kind.START_VIEW_CHANGE: lambda c, w: StartViewChange(**_common(c)),
+    Kind.DO_VIEW_CHANGE: _read_dvc,
+    Kind.START_VIEW: lambda c, w: StartView(
+        **_common(c), nonce=w[0], commit=Op(w[1]), headers=_headers(w[6], w[5])
+    ),
+    Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(**_common(c), nonce=w[0]),
+    Kind.REQUEST_HEADERS: lambda c, w: RequestHeaders(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.HEADERS: lambda c, w: Headers(
+        **_common(c), certain=Op(w[0]), normal=bool(w[1]), headers=_headers(w[6], w[5])
+    ),
+    Kind.REQUEST_FRAMES: lambda c, w: RequestFrames(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.FRAMES: lambda c, w: Frames(
+        **_common(c), certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
+    ),
+    Kind.REPLACED: lambda c, w: Replaced(**_common(c), by=w[0]),
+}
+WITH_PAYLOAD = {
+    *(Kind.PREPARE, Kind.DO_VIEW_CHANGE, Kind.START_VIEW, Kind.HEADERS, Kind.FRAMES),
+}
+assert set(READERS) == set(Kind) == {kind for kind, _ in WRITERS.values()}
+
+
+def decode(data: bytes | memoryview) -> Message:
+    """Read exactly one message and check its form. Raises BadMessage."""
+    if not ENVELOPE_BYTES <= len(data) <= MESSAGE_BYTES_MAX:
+        raise BadMessage(f"a message of {len(data)} bytes")
+    view = memoryview(data)
+    f = ENVELOPE.unpack_from(view)
+    if f[0] != MAGIC or f[1] != VERSION:
+        raise BadMessage(f"no message of version {VERSION} starts here")
+    (crc,) = CRC.unpack_from(view, ENVELOPE.size)
+    payload = view[ENVELOPE_BYTES:]
+    if f[14] != len(payload) or crc32c(payload, crc32c(view[: ENVELOPE.size])) != crc:
+        raise BadMessage("length or checksum of a message does not match")
+    kind = f[2]
+    if kind not in READERS or f[6] >= REPLICAS_MAX:
+        raise BadMessage(f"message kind {kind} from index {f[6]}")
+    if kind not in WITH_PAYLOAD and (f[14] or f[15]):
+        raise BadMessage(f"message kind {kind} has no payload")
+    common = (f[8], GroupId(f[3]), f[4], View(f[5]), f[6], f[7])
+    try:
+        return READERS[kind](common, (f[9], f[10], f[11], f[12], f[13], f[15], payload))
+    except BadFrame as error:
+        raise BadMessage(str(error)) from error

@@ -1,0 +1,196 @@
+"""Frames that are missing or have rotted: asking for them, and giving them to others.
+
+One request is on its way at a time for each purpose; it is repeated to another peer when no answer
+comes, and goes on where it stopped. What arrives is verified against the chain and its own root.
+"""
+
+from bisect import bisect_left
+
+from veritydb.types.frame import Frame, Header, verify_root
+from veritydb.types.ids import Op
+from veritydb.types.limits import CATCH_UP_BYTES_MAX
+from veritydb.types.marks import mark
+from veritydb.vsr.config import Status
+from veritydb.vsr.effects import HaltKind, ReadFrames, ReadHeaders, RepairFrame
+from veritydb.vsr.messages import FRAMES_MAX, Frames, RequestFrames
+from veritydb.vsr.normal import misfit
+from veritydb.vsr.state import Purpose, State, Waiting
+
+
+def target(s: State) -> Op:
+    """Return up to where frames are wanted."""
+    if s.following:
+        return s.log.head if s.leading else max(s.want, s.commit_max)
+    work = s.installing
+    assert work is None or work.op >= 0
+    if work is not None and work.leading and work.reconciled and s.status == Status.VIEW_CHANGE:
+        return work.op
+    return Op(0)
+
+
+def next_source(s: State, last: int) -> int:
+    """Return whom to ask: the primary first, then one peer after the other."""
+    assert s.peers
+    if last in s.peers:
+        return s.peers[(s.peers.index(last) + 1) % len(s.peers)]
+    if s.primary != s.index:
+        return s.primary
+    return s.peers[s.prng.randrange(len(s.peers))]
+
+
+def fetch(s: State) -> None:
+    """Ask for the frames after the head, unless there is a request that may still be answered."""
+    wanted = target(s)
+    if s.log.head >= wanted:
+        s.fetch_due = 0
+        return
+    if s.now < s.fetch_due:
+        return
+    if s.fetch_due:
+        mark("vsr.fetch_again")
+        s.fetch_source = next_source(s, s.fetch_source)
+    elif s.fetch_source not in s.peers or s.following:
+        s.fetch_source = next_source(s, -1)
+    mark("vsr.fetch")
+    s.fetch_due = s.now + s.config.fetch
+    assert s.log.head < wanted
+    s.send(
+        s.fetch_source,
+        RequestFrames(**s.common, first=Op(s.log.head + 1), last=wanted),
+    )
+
+
+def on_frames(s: State, message: Frames) -> None:
+    """Take what mends a rotten frame, and what extends the log."""
+    before = s.log.head
+    for frame in message.frames:
+        op = frame.header.op
+        if s.log.is_faulty(op):
+            mend(s, frame)
+        elif op == s.log.head + 1 and message.view == s.view and _belongs(s, message, frame):
+            reason = misfit(s, frame.header)
+            if reason or not verify_root(frame):
+                # From a peer whose copy is bad or stale. Another one will be asked.
+                mark("vsr.fetched_frame_refused")
+                break
+            s.append(frame)
+            s.early.pop(op, None)
+    if s.log.head > before:
+        s.fetch_due = 0
+    assert s.log.head >= before
+
+
+def _belongs(s: State, message: Frames, frame: Frame) -> bool:
+    """Whether the sender can know that this frame is part of this view's log."""
+    if s.following:
+        return message.normal and not s.leading
+    work = s.installing
+    if target(s) < frame.header.op or work is None:
+        return False
+    known = work.known.get(frame.header.op)
+    assert work.leading
+    if known is not None:
+        return known.hash == frame.header.hash
+    return frame.header.op <= message.certain
+
+
+def on_request_frames(s: State, message: RequestFrames) -> None:
+    """Give what is here; of what has rotted nothing is said."""
+    last = min(message.last, s.log.durable)
+    first = message.first
+    if not 0 < first <= last:
+        return
+    remembered = s.log.frames
+    if first in remembered:
+        frames: list[Frame] = []
+        size = 0
+        for op in range(first, last + 1):
+            frame = remembered.get(op)
+            if frame is None or s.log.is_faulty(op):
+                break
+            size += len(frame.body)
+            if frames and (size > CATCH_UP_BYTES_MAX or len(frames) == FRAMES_MAX):
+                break
+            frames.append(frame)
+        _give(s, message.sender, tuple(frames))
+    elif not s.reads_for(Purpose.SERVE_FRAMES, message.sender) and not s.log.is_faulty(first):
+        token = s.next_token(Purpose.SERVE_FRAMES, message.sender)
+        last = min(last, Op(first + FRAMES_MAX - 1))
+        s.out.append(ReadFrames(token, first, last, CATCH_UP_BYTES_MAX))
+    assert last <= s.log.head
+
+
+def on_frames_read(s: State, waiting: Waiting, first: Op, frames: tuple[Frame | None, ...]) -> None:
+    """Pass on what was read for a peer, unless the log is another one by now."""
+    assert first > 0 and waiting.purpose == Purpose.SERVE_FRAMES
+    if waiting.cuts != s.cuts:
+        mark("vsr.read_before_a_cut")
+        return
+    good = []
+    for op, frame in enumerate(frames, start=first):
+        known = s.log.hash_at(op)
+        if frame is None or (known is not None and known != frame.header.hash):
+            mark("vsr.rotten_frame_found")
+            s.log.add_faulty(op)
+            break
+        good.append(frame)
+    _give(s, waiting.peer, tuple(good))
+
+
+def _give(s: State, peer: int, frames: tuple[Frame, ...]) -> None:
+    assert peer != s.index
+    if frames:
+        normal = s.status == Status.NORMAL and s.log_view_durable == s.view
+        s.send(peer, Frames(**s.common, certain=s.certain, normal=normal, frames=frames))
+
+
+def repair(s: State) -> None:
+    """Ask for the next rotten frame; the one that holds up commits comes first."""
+    faulty = s.log.faulty
+    if not faulty or s.now < s.repair_due:
+        return
+    if not s.peers:
+        s.halt(HaltKind.DAMAGED, f"op {faulty[0]} has rotted and there is no peer to mend it")
+        return
+    at = bisect_left(faulty, s.commit + 1)
+    op = Op(faulty[at] if at < len(faulty) else faulty[0])
+    s.repair_due = s.now + s.config.fetch
+    header = s.log.header(op)
+    if header is None and (s.repair_header is None or s.repair_header.op != op):
+        if not s.reads_for(Purpose.REPAIR):
+            s.out.append(ReadHeaders(s.next_token(Purpose.REPAIR), op, op))
+        return
+    s.repair_header = header or s.repair_header
+    s.repair_source = next_source(s, s.repair_source)
+    mark("vsr.repair_requested")
+    assert s.repair_header is not None and s.repair_header.op == op
+    s.send(s.repair_source, RequestFrames(**s.common, first=op, last=op))
+
+
+def on_header_read(s: State, headers: tuple[Header, ...]) -> None:
+    """Now it is known which frame would be the right one; ask for it."""
+    assert len(headers) <= 1
+    if headers:
+        s.repair_header = headers[0]
+        s.repair_due = s.now
+
+
+def on_frame_repaired(s: State, op: Op) -> None:
+    """The frame can be read again; go on with the next."""
+    s.log.mended(op)
+    s.repair_due = s.now
+    assert not s.log.is_faulty(op)
+
+
+def mend(s: State, frame: Frame) -> None:
+    """Write a rotten frame again if this is it."""
+    header = s.log.header(frame.header.op) or s.repair_header
+    assert s.log.is_faulty(frame.header.op)
+    if header is None or header.hash != frame.header.hash or not verify_root(frame):
+        mark("vsr.repair_refused")
+        return
+    mark("vsr.repaired")
+    if frame.header.op not in s.log.frames and frame.header.op > s.commit:
+        s.log.keep(frame)
+    s.repair_due = s.now + s.config.resend
+    s.out.append(RepairFrame(frame))
