@@ -97,7 +97,8 @@ class Clock:
         self._refresh()
 
     def _refresh(self) -> None:
-        bounds = [(0, 0)]
+        # Our own clock has gone on since the last tick.
+        bounds = [(0, COARSENESS_NS)]
         for sample in self.samples.values():
             error = sample.error_at(self.mono)
             bounds.append((sample.offset - error, sample.offset + error))
