@@ -132,6 +132,12 @@ class Replica:
         return self._s.clock.synchronised
 
     @property
+    def log_time(self) -> int:
+        """The log time that an op proposed now would get; 0 while there is none to give."""
+        last = self._s.log.header(self._s.log.head)
+        return self._s.clock.timestamp(0 if last is None else last.timestamp) or 0
+
+    @property
     def faulty(self) -> int:
         """How many frames have rotted and are not mended yet."""
         return len(self._s.log.faulty)
