@@ -21,6 +21,7 @@ from veritydb.types.limits import (
     BATCH_IDS_AGE_NS,
     ORIGIN_RUNS_MAX,
     SECOND_NS,
+    SENT_AHEAD_MAX_NS,
 )
 from veritydb.types.outcome import BASE_UNKNOWN, Code
 
@@ -132,11 +133,27 @@ def test_what_is_too_old_to_know_is_not_applied() -> None:
     assert group.append(stream, batch=batch(2), sent_at=group.now).code is Code.DUPLICATE
 
 
+def test_a_sender_may_be_a_little_ahead_of_log_time() -> None:
+    group = Group()
+    stream = group.create("s")
+    far = group.append(stream, batch=batch(1), sent_at=group.now + SENT_AHEAD_MAX_NS + 2)
+    assert (far.code, far.base, far.count) == (Code.SENT_AHEAD, group.now, 0)
+    sent_at = group.now + SENT_AHEAD_MAX_NS
+    assert group.append(stream, batch=batch(1), sent_at=sent_at).code is Code.OK
+    group.append(stream, batch=batch(2), after=BATCH_IDS_AGE_NS + 2 * SECOND_NS)
+    # Forgotten, and judged by the time it was sent rather than by when it was applied.
+    assert group.append(stream, batch=batch(1), sent_at=sent_at).code is Code.OUTCOME_UNKNOWN
+    # Where the offset protects, no clock is asked.
+    far_ahead = group.now + 100 * SENT_AHEAD_MAX_NS
+    assert group.append(stream, expected=2, batch=batch(3), sent_at=far_ahead).code is Code.OK
+    assert group.state.streams.batches.generations[0].until <= group.now
+
+
 def test_memory_of_batches_is_bounded_and_knows_its_bound() -> None:
     memory = Batches()
     total = GENERATION_IDS_MAX * (GENERATIONS + 2)
     for number in range(total):
-        memory = remember(memory, key(batch(number), 1), number, 1, number)
+        memory = remember(memory, key(batch(number), 1), number, 1, 0, number)
     assert sum(len(g.ids) for g in memory.generations) <= GENERATION_IDS_MAX * GENERATIONS
     for number in range(0, total, 97):
         span = find(memory, key(batch(number), 1))

@@ -9,7 +9,7 @@ from veritydb.kernel.snapshot import chunks, load
 from veritydb.streams.commands import Seal, SetRetention, TruncateBefore
 from veritydb.types.entry import EXPECT_ANY, EXPECT_EXISTS, EXPECT_NO_STREAM
 from veritydb.types.ids import NO_ID, StreamId
-from veritydb.types.limits import BATCH_IDS_AGE_NS, SECOND_NS
+from veritydb.types.limits import BATCH_IDS_AGE_NS, SECOND_NS, SENT_AHEAD_MAX_NS
 from veritydb.types.outcome import BASE_UNKNOWN, Code, Outcome
 from veritydb.types.retention import Retention
 
@@ -28,7 +28,8 @@ class Model:
 
     def __init__(self, bounded: bool) -> None:
         self.events: list[tuple[bytes, int]] = []  # (origin, sequence)
-        self.batches: dict[bytes, tuple[int, int, int]] = {}  # base, count, log time
+        self.batches: dict[bytes, tuple[int, int]] = {}  # base, count
+        self.sent: dict[bytes, int] = {}
         self.bytes = 0
         self.sealed = False
         self.floor = 0
@@ -63,7 +64,7 @@ class StreamsMachine(RuleBasedStateMachine):
         size=st.integers(0, 200),
         expected=EXPECTED,
         batch=IDS,
-        age=st.sampled_from([0, 1, SECOND_NS, BATCH_IDS_AGE_NS]),
+        age=st.sampled_from([0, 1, -SENT_AHEAD_MAX_NS, SECOND_NS, BATCH_IDS_AGE_NS]),
         after=st.sampled_from([0, 1, SECOND_NS, BATCH_IDS_AGE_NS // 10, BATCH_IDS_AGE_NS + 1]),
     )
     def append(
@@ -78,8 +79,8 @@ class StreamsMachine(RuleBasedStateMachine):
     ) -> None:
         model = self.models[stream]
         known = model.batches.get(batch)
-        # An honest client first sent the batch before it was applied.
-        sent_at = max(1, (known[2] if known else self.group.now) - age)
+        # It is the same at every retry, and no later than the first attempt (or a little).
+        sent_at = model.sent.setdefault(batch, max(1, self.group.now - age))
         outcome = self.group.append(
             stream,
             events,
@@ -90,7 +91,7 @@ class StreamsMachine(RuleBasedStateMachine):
             after=after,
         )
         if outcome.code is Code.DUPLICATE:
-            assert known is not None and (outcome.base, outcome.count) == known[:2]
+            assert known is not None and (outcome.base, outcome.count) == known
         elif outcome.code is Code.OUTCOME_UNKNOWN:
             assert batch != NO_ID and expected in (EXPECT_ANY, EXPECT_EXISTS)
             assert sent_at < self.group.now - BATCH_IDS_AGE_NS // 2
@@ -102,7 +103,7 @@ class StreamsMachine(RuleBasedStateMachine):
                 model.events += [(b"", 0)] * events
                 model.bytes += size
                 if batch != NO_ID:
-                    model.batches[batch] = (outcome.base, events, self.group.now)
+                    model.batches[batch] = (outcome.base, events)
 
     def judge(self, model: Model, outcome: Outcome, expected: int, events: int) -> None:
         """Without repeats, a seal and the expectation decide."""

@@ -9,7 +9,7 @@ from veritydb.streams import timers
 from veritydb.streams.batches import GENERATION_IDS_MAX, GENERATIONS
 from veritydb.streams.state import Retained, Stream, Streams, name_key
 from veritydb.types.ids import StreamId, group_of, stream_id
-from veritydb.types.limits import ORIGIN_RUNS_MAX, RETENTION_RUNS_MAX
+from veritydb.types.limits import ORIGIN_RUNS_MAX, RETENTION_RUNS_MAX, SENT_AHEAD_MAX_NS
 
 
 def check(before: KernelState, after: KernelState) -> None:
@@ -40,7 +40,8 @@ def check(before: KernelState, after: KernelState) -> None:
     assert batches.forgotten >= old.batches.forgotten
     assert len(batches.generations) <= GENERATIONS
     for generation in batches.generations:
-        assert batches.forgotten <= generation.first_at <= generation.last_at
+        assert generation.first_at <= generation.until
+        assert batches.forgotten <= generation.first_at + SENT_AHEAD_MAX_NS
         assert 0 < len(generation.ids) <= GENERATION_IDS_MAX
 
 

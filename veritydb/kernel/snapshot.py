@@ -55,7 +55,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     origins: int
     forgotten: int
     generations: tuple[tuple[int, int, int], ...]
-    """First and last log time and number of ids of each generation, newest first."""
+    """First log time, latest sending and number of ids of each generation, newest first."""
 
 
 class StreamRow(msgspec.Struct, frozen=True, array_like=True):
@@ -107,7 +107,7 @@ def chunks(state: KernelState) -> Iterator[bytes]:
             streams=streams.created,
             origins=len(streams.origins),
             forgotten=streams.batches.forgotten,
-            generations=tuple((g.first_at, g.last_at, len(g.ids)) for g in generations),
+            generations=tuple((g.first_at, g.until, len(g.ids)) for g in generations),
         )
     )
     rows: list[StreamRow] = []
@@ -307,11 +307,11 @@ class Loader:
 
     def _add_batches(self, head: Head, rows: list[BatchRow]) -> None:
         assert len(self._generations) < len(head.generations)
-        first_at, last_at, count = head.generations[len(self._generations)]
+        first_at, until, count = head.generations[len(self._generations)]
         for row in rows:
             self._ids[row.key] = Span(row.base, row.count)
         if len(self._ids) > count:
             raise BadSnapshot("more batch ids than announced")
         if len(self._ids) == count:
-            self._generations.append(Generation(first_at, last_at, self._ids.finish()))
+            self._generations.append(Generation(first_at, until, self._ids.finish()))
             self._ids = immutables.Map[bytes, Span]().mutate()

@@ -13,7 +13,7 @@ from veritydb.types.entry import (
     EntryHeader,
 )
 from veritydb.types.ids import NO_ID, StreamId
-from veritydb.types.limits import BATCH_EVENTS_MAX
+from veritydb.types.limits import BATCH_EVENTS_MAX, SENT_AHEAD_MAX_NS
 from veritydb.types.outcome import Code
 
 
@@ -50,6 +50,7 @@ def append(streams: Streams, stream: Stream, header: EntryHeader, now: int) -> R
     if not 0 < header.events <= BATCH_EVENTS_MAX:
         return Result(streams, Code.BAD_COMMAND, number)
     key = b""
+    sent_at = 0
     if header.origin != NO_ID:
         seen = origins.look(streams, header)
         if seen is not None:
@@ -61,9 +62,12 @@ def append(streams: Streams, stream: Stream, header: EntryHeader, now: int) -> R
         if known is not None:
             return Result(streams, Code.DUPLICATE, number, known.base, known.count)
         # An offset that is named exactly cannot be given twice; any other expectation can.
-        exact = header.expected <= OFFSET_MAX or header.expected == EXPECT_NO_STREAM
-        if not exact and 0 < header.sent_at <= streams.batches.forgotten:
-            return Result(streams, Code.OUTCOME_UNKNOWN, number)
+        if header.expected in (EXPECT_ANY, EXPECT_EXISTS):
+            sent_at = header.sent_at
+            if 0 < sent_at <= streams.batches.forgotten:
+                return Result(streams, Code.OUTCOME_UNKNOWN, number)
+            if sent_at > now + SENT_AHEAD_MAX_NS:
+                return Result(streams, Code.SENT_AHEAD, number, now)
     if stream.sealed:
         return Result(streams, Code.STREAM_SEALED, number, stream.next)
     if not expected_holds(stream, header.expected):
@@ -71,7 +75,7 @@ def append(streams: Streams, stream: Stream, header: EntryHeader, now: int) -> R
     base, events = stream.next, header.events
     after, floor = _grown(streams, stream, events, header.body_len, now)
     if key:
-        memory = batches.remember(streams.batches, key, base, events, now)
+        memory = batches.remember(streams.batches, key, base, events, sent_at, now)
         after = _with_batches(after, memory)
     elif header.origin != NO_ID:
         after = origins.record(after, header, base)
@@ -115,7 +119,7 @@ def append_many(streams: Streams, command: AppendMany, header: EntryHeader, now:
                 floors.append((share.stream, floor))
     base = shares[0].base
     if key:
-        memory = batches.remember(after.batches, key, base, header.events, now)
+        memory = batches.remember(after.batches, key, base, header.events, 0, now)
         after = _with_batches(after, memory)
     return Result(
         after, Code.OK, shares[0].stream, base, header.events, tuple(grown), tuple(floors)

@@ -1,8 +1,9 @@
 """Batches applied lately, by their ids: what makes a retry without origin harmless.
 
 Generations of bounded size, newest first. Forgetting drops a whole generation, so it costs nothing
-per batch; what is forgotten is known by its log time, so that a retry from then can be refused
-instead of applied again.
+per batch; what is forgotten is known by the time until which it was sent, so that a retry from then
+can be refused instead of applied again. A sender's clock may be a little ahead of log time; that is
+why the later of the two counts.
 """
 
 import immutables
@@ -27,15 +28,15 @@ NONE: Ids = immutables.Map()
 
 
 class Generation(msgspec.Struct, frozen=True, gc=False):
-    """Batches of one stretch of log time, by id and stream."""
+    """Batches by id and stream. The first was applied at `first_at`, none sent after `until`."""
 
     first_at: int
-    last_at: int
+    until: int
     ids: Ids
 
 
 class Batches(msgspec.Struct, frozen=True, gc=False):
-    """All that is remembered. Nothing applied after `forgotten` (log time) has been forgotten."""
+    """All that is remembered. No batch that was first sent after `forgotten` has been forgotten."""
 
     generations: tuple[Generation, ...] = ()
     forgotten: int = 0
@@ -55,16 +56,22 @@ def find(batches: Batches, key: bytes) -> Span | None:
     return None
 
 
-def remember(batches: Batches, key: bytes, base: int, count: int, now: int) -> Batches:
+def remember(
+    batches: Batches, key: bytes, base: int, count: int, sent_at: int, now: int
+) -> Batches:
     """Return the memory with one more batch, and without what is too old or too many."""
     older = batches.generations
+    until = now if sent_at < now else sent_at
+    span = Span(base, count)
     if older:
         newest = older[0]
         if len(newest.ids) < GENERATION_IDS_MAX and now - newest.first_at < GENERATION_AGE_NS:
-            grown = Generation(newest.first_at, now, newest.ids.set(key, Span(base, count)))
+            if newest.until > until:
+                until = newest.until
+            grown = Generation(newest.first_at, until, newest.ids.set(key, span))
             return Batches((grown, *older[1:]), batches.forgotten)
     forgotten = batches.forgotten
-    while older and (len(older) >= GENERATIONS or older[-1].last_at < now - BATCH_IDS_AGE_NS):
-        forgotten = older[-1].last_at
+    while older and (len(older) >= GENERATIONS or older[-1].until < now - BATCH_IDS_AGE_NS):
+        forgotten = max(forgotten, older[-1].until)
         older = older[:-1]
-    return Batches((Generation(now, now, NONE.set(key, Span(base, count))), *older), forgotten)
+    return Batches((Generation(now, until, NONE.set(key, span)), *older), forgotten)

@@ -203,6 +203,7 @@ ERRORS: dict[int, type[VerityError]] = {
     Code.ORIGIN_OVERLAP: OriginConflict,
     Code.STREAM_DIFFERS: StreamExists,
     Code.TOO_MANY_ORIGINS: TooLarge,
+    Code.SENT_AHEAD: InvalidInput,
     Code.PLACEMENT_REFUSED: PlacementRefused,
     Code.POLICY_VERSION_CONFLICT: PolicyConflict,
     Code.NO_SUCH_REGION: UnreachablePlacement,

@@ -1,4 +1,4 @@
-"""The numbers that name things. All are unsigned; `new type` keeps one from being passed as another."""
+"""The numbers that name things. All unsigned; `NewType` keeps one from being passed as another."""
 
 from typing import NewType
 

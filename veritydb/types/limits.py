@@ -59,6 +59,8 @@ CONNECTION_IN_FLIGHT_CALLS_MAX = 4_096
 # -- idempotency of batches that carry neither origin nor exact offset
 BATCH_IDS_MAX = 65_536
 BATCH_IDS_AGE_NS = 600 * SECOND_NS
+# How far the time of a first sending may be ahead of the log time at which it is applied.
+SENT_AHEAD_MAX_NS = 1 * SECOND_NS
 
 # -- what one group remembers
 STREAMS_MAX = 2_000_000

@@ -53,6 +53,8 @@ class Code(IntEnum):
     STREAM_DIFFERS = 30
     """A stream of this name exists with another data class; its id is in `stream`."""
     TOO_MANY_ORIGINS = 31
+    SENT_AHEAD = 32
+    """The time of first sending is ahead of log time, so a retry could not be judged by it."""
     # -- policy
     PLACEMENT_REFUSED = 40
     POLICY_VERSION_CONFLICT = 41
