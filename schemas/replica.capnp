@@ -5,10 +5,20 @@ struct PeerHello {
   protocolVersion @0 :UInt32;
   cluster @1 :Data;
   node @2 :Text;
+  instance @3 :Data;          # 16 random bytes made with the node's data directory
+  replicas @4 :List(ReplicaId);   # that the node holds
+}
+
+struct ReplicaId {
+  group @0 :UInt32;
+  index @1 :UInt32;
+  incarnation @2 :UInt32;
 }
 
 interface Peers {
-  hello @0 (req :PeerHello) -> (accepted :Bool, reason :Text);
+  hello @0 (req :PeerHello) -> (accepted :Bool, reason :Text, lost :Bool);
+  # Accepted: whoever asked is remembered, durably, by its instance. `lost`: one of its replicas is
+  # remembered with another instance, so its data directory is not the one that made the promises.
   deliver @1 (header :Data, body :Data) -> ();
   # One way: nobody waits for the result. `header` names group, sender and kind.
 }

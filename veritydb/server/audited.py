@@ -1,0 +1,75 @@
+"""Refusals of the edge, written into the group's log: fixed fields only, folded, rate-limited.
+
+Whoever is refused for placement may go on asking. So refusals of one kind are counted, and one
+entry stands for all of them since the last; what a client sent is never part of it.
+"""
+
+import asyncio
+import time
+
+from veritydb.audit.refusals import fold, refused
+from veritydb.server.group import Group
+from veritydb.server.refusals import Refused
+from veritydb.types.entry import EntryHeader, with_body
+from veritydb.types.outcome import Code
+
+EVERY_SECONDS = 1.0
+WAITING_MAX = 4_096
+ENTRIES_MAX = 256
+TIMEOUT_MS = 5_000
+
+
+class Audited:
+    """The refusals of one group that still have to be written."""
+
+    def __init__(self, group: Group) -> None:
+        """Make it on the loop's thread."""
+        self._group = group
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[EntryHeader] = []
+        self._next = 0.0
+        self._scheduled = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def note(self, header: EntryHeader, code: Code) -> None:
+        """Count one refusal: of whom, by whom, about which stream, why."""
+        self._waiting.append(refused(header, code))
+        if len(self._waiting) >= WAITING_MAX:
+            self._waiting = self._folded()
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_later(max(0.0, self._next - time.monotonic()), self._flush)
+
+    def _folded(self) -> list[EntryHeader]:
+        """One header for all alike. Callers beyond a bound share one that names none of them."""
+        folded = list(fold(self._waiting))
+        if len(folded) <= ENTRIES_MAX:
+            return folded
+        rest = [
+            EntryHeader(kind=one.kind, tenant=one.tenant, expected=one.expected, events=one.events)
+            for one in folded[ENTRIES_MAX // 2 :]
+        ]
+        by_tenant = list(fold(rest))
+        if len(by_tenant) > ENTRIES_MAX // 2:
+            nameless = [
+                EntryHeader(kind=one.kind, expected=one.expected, events=one.events)
+                for one in by_tenant
+            ]
+            by_tenant = list(fold(nameless))
+        return [*folded[: ENTRIES_MAX // 2], *by_tenant]
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        self._next = time.monotonic() + EVERY_SECONDS
+        headers, self._waiting = self._folded(), []
+        for header in headers:
+            task = self._loop.create_task(self._write(header))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _write(self, header: EntryHeader) -> None:
+        try:
+            await self._group.submit(with_body(header, b""), TIMEOUT_MS)
+        except Refused:
+            # No longer the primary, or overloaded. The caller was refused all the same.
+            return

@@ -1,0 +1,303 @@
+"""One group's replica in the world: the only place where a `Node` is stepped.
+
+Whoever has an event posts it, on the loop's thread, and the effects are performed before `post`
+returns. Steps never nest: what is posted during a step waits for its end. Nothing here awaits.
+"""
+
+import asyncio
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from veritydb.node import effects as fx
+from veritydb.node.events import Event, Submitted
+from veritydb.node.node import Node
+from veritydb.server.log import Log
+from veritydb.server.refusals import Refused
+from veritydb.types.entry import Entry
+from veritydb.types.errors import EdgeCode
+from veritydb.types.outcome import Outcome
+from veritydb.vsr.events import ReadIndex, Tick
+from veritydb.vsr.messages import Message
+
+BUCKET_NS = 50_000_000
+SLOW_NS = 5_000_000
+
+REASONS = {
+    fx.RefuseReason.NOT_PRIMARY: EdgeCode.NOT_PRIMARY,
+    fx.RefuseReason.NOT_READY: EdgeCode.NOT_READY,
+    fx.RefuseReason.OVERLOADED: EdgeCode.OVERLOADED,
+    fx.RefuseReason.CLOCK: EdgeCode.CLOCK,
+    fx.RefuseReason.DROPPED: EdgeCode.DROPPED,
+}
+
+
+class World(Protocol):
+    """What performs the effects that a group cannot perform by itself."""
+
+    def send(self, to: int, message: Message) -> None:
+        """Hand a message to a peer, or drop it."""
+
+    def write(self, effect: Any) -> None:
+        """Queue a write."""
+
+    def read_frames(self, effect: fx.ReadFrames) -> None:
+        """Read, then post `FramesRead`."""
+
+    def read_headers(self, effect: fx.ReadHeaders) -> None:
+        """Read, then post `HeadersRead`."""
+
+    def index(self, effect: fx.IndexRuns) -> None:
+        """Tell the stream index."""
+
+    def applied(self, op: int) -> None:
+        """All of this and earlier ops was told."""
+
+    def snapshot(self, effect: fx.TakeSnapshot) -> None:
+        """Write it in slices, then post `SnapshotWritten`."""
+
+    def reclaim(self, effect: fx.Reclaim) -> None:
+        """Give space back later."""
+
+    def halt(self, effect: fx.Halt) -> None:
+        """Stop: this replica must do nothing more."""
+
+    def crashed(self, error: Exception) -> None:
+        """A step failed in its middle: this process must not go on."""
+
+    def address(self, index: int) -> str:
+        """The client address of a replica."""
+
+    def writable(self) -> bool:
+        """Whether the disk has room."""
+
+
+class Counters(msgspec.Struct):
+    """What a group did since it started."""
+
+    steps: int = 0
+    longest_step_ns: int = 0
+    slow_steps: int = 0
+    submitted: int = 0
+    refused: int = 0
+    expired: int = 0
+
+
+class Group:
+    """Steps one node, performs its effects, and knows who waits for what."""
+
+    def __init__(self, number: int, node: Node, world: World, log: Log) -> None:
+        """Make it on the loop's thread, before anything is posted."""
+        self.number = number
+        self.node = node
+        self.counters = Counters()
+        self.failed = False
+        self._world = world
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Event] = deque()
+        self._stepping = False
+        self._tokens = 0
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._buckets: dict[int, list[int]] = {}
+        self._next_bucket = time.monotonic_ns() // BUCKET_NS
+        self._appliers: list[tuple[int, int]] = []
+        self._applied = node.applied
+        self._perform = self._table()
+
+    # -- events in, effects out
+
+    def post(self, event: Event) -> None:
+        """Step the node with an event, now or as soon as the running step has ended."""
+        self._queue.append(event)
+        if not self._stepping:
+            self._run()
+
+    def post_all(self, events: list[Event]) -> None:
+        """Post several events at once."""
+        self._queue.extend(events)
+        if not self._stepping:
+            self._run()
+
+    def _run(self) -> None:
+        self._stepping = True
+        try:
+            while self._queue and not self.failed:
+                event = self._queue.popleft()
+                began = time.perf_counter_ns()
+                effects = self.node.step(event)
+                for effect in effects:
+                    self._perform[type(effect)](effect)
+                self._count(time.perf_counter_ns() - began)
+        except Exception as error:
+            # Half performed effects cannot be taken back: nothing may follow them.
+            self.failed = True
+            self._world.crashed(error)
+        finally:
+            self._stepping = False
+        if self.node.applied != self._applied:
+            self._applied = self.node.applied
+            self._world.applied(self._applied)
+            self._wake_appliers()
+
+    def _count(self, took: int) -> None:
+        counters = self.counters
+        counters.steps += 1
+        if took > counters.longest_step_ns:
+            counters.longest_step_ns = took
+        if took > SLOW_NS:
+            counters.slow_steps += 1
+
+    def _table(self) -> dict[type, Callable[[Any], None]]:
+        world = self._world
+        return {
+            fx.Send: lambda e: world.send(e.to, e.message),
+            fx.WriteFrames: world.write,
+            fx.RepairFrame: world.write,
+            fx.CutLog: world.write,
+            fx.WriteSuperblock: world.write,
+            fx.AppendOutcomes: world.write,
+            fx.ReadFrames: world.read_frames,
+            fx.ReadHeaders: world.read_headers,
+            fx.IndexRuns: world.index,
+            fx.TakeSnapshot: world.snapshot,
+            fx.Reclaim: world.reclaim,
+            fx.Reply: self._reply,
+            fx.Refuse: self._refuse,
+            fx.ReadIndexReady: lambda e: self._resolve(e.token, e.commit),
+            fx.RoleChanged: self._role_changed,
+            fx.Halt: self._halt,
+            fx.WakeProjection: nobody,
+            fx.WakeConsumer: nobody,
+        }
+
+    def tick(self, wall: int) -> None:
+        """Time passed. Also ends what has waited too long."""
+        now = time.monotonic_ns()
+        self.post(Tick(now, wall))
+        bucket = now // BUCKET_NS
+        while self._next_bucket < bucket:
+            for token in self._buckets.pop(self._next_bucket, ()):
+                self._expire(token)
+            self._next_bucket += 1
+
+    # -- who waits
+
+    def _wait(self, timeout_ms: int) -> tuple[int, asyncio.Future[Any]]:
+        self._tokens += 1
+        token = self._tokens
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._waiting[token] = future
+        due = (time.monotonic_ns() + timeout_ms * 1_000_000) // BUCKET_NS + 1
+        bucket = self._buckets.get(due)
+        if bucket is None:
+            bucket = self._buckets[due] = []
+        bucket.append(token)
+        return token, future
+
+    def _resolve(self, token: int, value: Any) -> None:
+        future = self._waiting.pop(token, None)
+        if future is not None and not future.done():
+            future.set_result(value)
+
+    def _expire(self, token: int) -> None:
+        if token in self._waiting:
+            self.counters.expired += 1
+            self._resolve(token, Refused(EdgeCode.DEADLINE))
+
+    def _reply(self, effect: fx.Reply) -> None:
+        self._resolve(effect.token, effect.outcome)
+
+    def _refuse(self, effect: fx.Refuse) -> None:
+        self.counters.refused += 1
+        redirect = "" if effect.redirect is None else self._world.address(effect.redirect)
+        refused = Refused(
+            REASONS[effect.reason], redirect=redirect, retry_after_ms=effect.retry_after_ms
+        )
+        self._resolve(effect.token, refused)
+
+    async def submit(self, entry: Entry, timeout_ms: int) -> Outcome:
+        """Have an entry agreed on and return what became of it. Raises Refused."""
+        if self.failed:
+            raise Refused(EdgeCode.STOPPING)
+        if not self._world.writable():
+            raise Refused(EdgeCode.READ_ONLY, retry_after_ms=1_000)
+        self.counters.submitted += 1
+        token, future = self._wait(timeout_ms)
+        self.post(Submitted(token, entry))
+        answer = await future
+        if isinstance(answer, Refused):
+            raise answer
+        outcome: Outcome = answer
+        return outcome
+
+    async def read_index(self, timeout_ms: int) -> None:
+        """Wait until what was committed when this was called is applied here. Raises Refused."""
+        if not self.node.replica.is_primary:
+            raise self.not_primary()
+        token, future = self._wait(timeout_ms)
+        self.post(ReadIndex(token))
+        commit = await future
+        if isinstance(commit, Refused):
+            commit.maybe_applied = False
+            raise commit
+        if commit is None:
+            raise self.not_primary()
+        await self.reached(commit, timeout_ms)
+
+    async def reached(self, op: int, timeout_ms: int) -> None:
+        """Wait until `op` is applied here. Raises Refused when that takes too long."""
+        if self.node.applied >= op:
+            return
+        token, future = self._wait(timeout_ms)
+        heapq.heappush(self._appliers, (op, token))
+        refused = await future
+        if refused is not None:
+            refused.maybe_applied = False
+            raise refused
+
+    def _wake_appliers(self) -> None:
+        while self._appliers and self._appliers[0][0] <= self._applied:
+            self._resolve(heapq.heappop(self._appliers)[1], None)
+
+    def not_primary(self) -> Refused:
+        """The refusal that says where the primary is, as far as this node knows."""
+        replica = self.node.replica
+        address = self.primary_address()
+        if not self.node.ready or replica.is_primary or not address:
+            return Refused(EdgeCode.NOT_READY, retry_after_ms=50)
+        return Refused(EdgeCode.NOT_PRIMARY, redirect=address)
+
+    def primary_address(self) -> str:
+        """The client address of this view's primary."""
+        return self._world.address(self.node.replica.primary)
+
+    def stop(self) -> None:
+        """Refuse everybody who still waits. What they asked for may yet be applied."""
+        self.failed = True
+        for token in list(self._waiting):
+            self._resolve(token, Refused(EdgeCode.STOPPING, maybe_applied=True))
+
+    def outstanding(self) -> int:
+        """How many wait for an answer."""
+        return len(self._waiting)
+
+    # -- what happened
+
+    def _role_changed(self, effect: fx.RoleChanged) -> None:
+        self._log.info(
+            "role", group=self.number, role=self.node.role, view=effect.view, primary=effect.primary
+        )
+
+    def _halt(self, effect: fx.Halt) -> None:
+        self._log.error("halted", group=self.number, reason=effect.reason)
+        self.failed = True
+        self._world.halt(effect)
+
+
+def nobody(_effect: object) -> None:
+    """Wake nobody: projections and consumers look for themselves when they start."""

@@ -1,0 +1,213 @@
+"""One group on this node: its files, its threads, and the world its node acts in."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Any
+
+from veritydb.node import effects as fx
+from veritydb.node.config import NodeConfig
+from veritydb.node.events import Event
+from veritydb.node.node import Node
+from veritydb.server.config import Config, GroupPart
+from veritydb.server.files import FileDisk
+from veritydb.server.group import Group
+from veritydb.server.index import Extent, StreamIndex
+from veritydb.server.log import Log
+from veritydb.server.recent import Recent
+from veritydb.server.snapshots import SnapshotTask
+from veritydb.server.writer import Writer
+from veritydb.storage.store import Store
+from veritydb.types.durable import Identity, Recovered
+from veritydb.types.ids import StreamId
+from veritydb.vsr.events import FramesRead, FramesWritten, HeadersRead
+from veritydb.vsr.messages import Message
+
+Send = Callable[[int, int, Message], None]
+Fatal = Callable[[str, BaseException | str], None]
+
+
+class Hosted:
+    """A group's replica on this node. `group` steps it; this carries out what it asks for."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        part: GroupPart,
+        who: Identity,
+        disk: FileDisk,
+        opened: tuple[Store, Recovered],
+        node_config: NodeConfig,
+        index: StreamIndex,
+        pool: Executor,
+        send: Send,
+        fatal: Fatal,
+        log: Log,
+    ) -> None:
+        """Make it on the loop's thread. Nothing happens before the first tick."""
+        self.part = part
+        self.who = who
+        self.index_file = index
+        self.log = log.child(group=part.number)
+        self.store, recovered = opened
+        self.recent = Recent(self.store)
+        self.full = False
+        self.started = False
+        self._index_resetting = False
+        self.reclaims: dict[int, fx.Reclaim] = {}
+        self._config = config
+        self._disk = disk
+        self._pool = pool
+        self._send = send
+        self._fatal = fatal
+        self._loop = asyncio.get_running_loop()
+        self._snapshot: SnapshotTask | None = None
+        ref = recovered.superblock.snapshot
+        chunks: Iterator[bytes] | None = self.store.read_snapshot() if ref.op else None
+        node = Node(node_config, recovered, chunks, random.SystemRandom())
+        index.begin(node.applied)
+        self.group = Group(part.number, node, self, log)
+        self.writer = Writer(
+            self.store,
+            self._deliver,
+            lambda error: fatal("writer", error),
+            self.recent.outcomes_written,
+            part.name,
+        )
+
+    # -- events from other threads
+
+    def _deliver(self, events: list[Event]) -> None:
+        """On the writer's thread."""
+        for event in events:
+            if isinstance(event, FramesWritten):
+                self.recent.durable(event.op)
+        try:
+            self._loop.call_soon_threadsafe(self._arrived, events)
+        except RuntimeError:
+            # The loop has been closed: the process is ending, and nobody waits for this.
+            return
+
+    def _arrived(self, events: list[Event]) -> None:
+        self.group.post_all(events)
+
+    def tick(self) -> None:
+        """Let time pass, once this replica may take part."""
+        if self.started and not self.group.failed:
+            self.group.tick(time.time_ns())
+
+    # -- the world of `Group`
+
+    def send(self, to: int, message: Message) -> None:
+        """Hand a message to a peer, or drop it."""
+        self._send(self.part.number, to, message)
+
+    def write(self, effect: Any) -> None:
+        """Queue a write."""
+        if isinstance(effect, fx.WriteFrames):
+            for frame in effect.frames:
+                self.recent.add(frame)
+        elif isinstance(effect, fx.AppendOutcomes):
+            self.recent.add_outcomes(effect.first, effect.data)
+        elif isinstance(effect, fx.CutLog):
+            self.recent.cut(effect.after)
+        self.writer.put(effect)
+
+    def read_frames(self, effect: fx.ReadFrames) -> None:
+        """Read on a thread, then post what was found."""
+
+        def read() -> FramesRead:
+            frames = self.recent.frames(effect.first, effect.last, effect.bytes_max)
+            return FramesRead(effect.token, effect.first, tuple(frames))
+
+        self._in_pool(read)
+
+    def read_headers(self, effect: fx.ReadHeaders) -> None:
+        """Read on a thread, then post what was found."""
+
+        def read() -> HeadersRead:
+            headers = self.store.read_headers(effect.first, effect.last)
+            return HeadersRead(effect.token, effect.first, tuple(headers))
+
+        self._in_pool(read)
+
+    def _in_pool(self, read: Callable[[], Event]) -> None:
+        def run() -> None:
+            try:
+                event = read()
+            except BaseException as error:
+                self._fatal("reader", error)
+                return
+            self._deliver([event])
+
+        self._pool.submit(run)
+
+    def index(self, effect: fx.IndexRuns) -> None:
+        """Tell the stream index."""
+        extents = [Extent(run.stream, run.base, run.count, run.bytes) for run in effect.runs]
+        self.index_file.add(effect.op, effect.timestamp, extents)
+
+    def applied(self, op: int) -> None:
+        """All of this and earlier ops was told."""
+        self.index_file.applied(op)
+
+    def snapshot(self, effect: fx.TakeSnapshot) -> None:
+        """Write it in slices between steps."""
+        self._snapshot = SnapshotTask(effect, self.store, self.writer, self._loop, self.log)
+        self._snapshot.start()
+
+    def reclaim(self, effect: fx.Reclaim) -> None:
+        """Give space back later; a higher floor takes the place of a lower one."""
+        self.reclaims[effect.stream] = effect
+
+    def remember_floor(self, stream: StreamId, floor: int, after: int) -> None:
+        """The same for a floor that rose before this process started."""
+        self.reclaims[stream] = fx.Reclaim(stream, floor, after)
+
+    def halt(self, effect: fx.Halt) -> None:
+        """Stop: this replica must do nothing more."""
+        self._fatal("halted", effect.reason)
+
+    def crashed(self, error: Exception) -> None:
+        """A step failed in its middle: this process must not go on."""
+        self._fatal("step", error)
+
+    def address(self, index: int) -> str:
+        """The client address of a replica."""
+        if not 0 <= index < len(self.part.replicas):
+            return ""
+        return self._config.node(self.part.replicas[index]).client
+
+    def writable(self) -> bool:
+        """Whether the disk has room."""
+        return not (self.full or self.writer.full)
+
+    def index_damaged(self, error: str) -> None:
+        """The stream index was found wrong: forget it, and have it rebuilt from the log."""
+        if not self._index_resetting:
+            self._index_resetting = True
+            self.log.warning("index.damaged", error=error)
+            self._pool.submit(self._reset_index)
+
+    def _reset_index(self) -> None:
+        try:
+            self.index_file.reset()
+        except BaseException as failure:
+            self._fatal("index", failure)
+        finally:
+            self._index_resetting = False
+
+    # -- the end
+
+    def stop(self) -> None:
+        """Refuse who waits, and write what is queued. Blocks; nothing may be posted any more."""
+        self.group.stop()
+        self.writer.close()
+
+    def close_files(self) -> None:
+        """The last thing, when no thread reads any more."""
+        self.index_file.close()
+        self._disk.close()

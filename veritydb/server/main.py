@@ -1,0 +1,156 @@
+"""The process of a node: from its arguments to its exit status."""
+
+import asyncio
+import ctypes
+import gc
+import os
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import capnp
+import trio
+
+from veritydb.server.config import Config, NodePart, split_address
+from veritydb.server.datadir import DataDir, open_dir
+from veritydb.server.failures import (
+    EXIT_DISK,
+    EXIT_HALTED,
+    EXIT_OK,
+    AddressInUse,
+    StartError,
+)
+from veritydb.server.gate import Serve, listen
+from veritydb.server.host import from_trio, host
+from veritydb.server.log import Log, level_from
+from veritydb.server.node_server import NodeServer
+from veritydb.storage.disk import DiskError
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+MIB = 1 << 20
+
+
+def tune_process() -> None:
+    """Allow as many files as the system does, and keep large buffers instead of returning them.
+
+    Without the latter every message of 128 KiB and more is mapped and unmapped, which costs three
+    times what handling it does.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 32 * MIB)
+        mallopt(M_TRIM_THRESHOLD, 128 * MIB)
+        mallopt(M_TOP_PAD, 16 * MIB)
+
+
+def ending(log: Log) -> Callable[[str, BaseException | str], None]:
+    """What ends this process at once, because nothing it could still do would be safe."""
+
+    def fatal(where: str, reason: BaseException | str) -> None:
+        if isinstance(reason, StartError):
+            log.error("refused", where=where, reason=str(reason))
+            code = reason.exit_code
+        elif isinstance(reason, DiskError):
+            # Its text names a file and an error number.
+            log.error("disk_failed", where=where, reason=str(reason))
+            code = EXIT_DISK
+        elif isinstance(reason, str):
+            log.error("stopped", where=where, reason=reason)
+            code = EXIT_HALTED
+        else:
+            log.error("crashed", where=where, error=type(reason).__name__, at=place(reason))
+            code = EXIT_HALTED
+        os._exit(code)
+
+    return fatal
+
+
+def place(error: BaseException) -> str:
+    """Where in the program an exception came from."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None:
+        return ""
+    return f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
+
+
+async def bind(serve: Serve, address: str, what: str) -> asyncio.Server:
+    """Listen on an address. Raises AddressInUse."""
+    name, port = split_address(address, what)
+    try:
+        return await listen(serve, name, port)
+    except OSError as error:
+        raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
+
+
+async def run_node(config: Config, name: str, data: DataDir, log: Log) -> None:
+    """Run a node on this loop until it is told to stop."""
+    loop = asyncio.get_running_loop()
+    part = config.node(name)
+    server = NodeServer(config, name, data, log, ending(log))
+    listening: list[asyncio.Server] = []
+
+    async def main(_stop: Callable[[], None]) -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(running, server)
+            listening.extend(await from_trio(loop, listen_all(server, part)))
+            addresses = [s.getsockname()[1] for one in listening for s in one.sockets]
+            log.info("listening", client=part.client, peer=part.peer, ports=str(addresses))
+
+    try:
+        await host(main)
+        log.info("stopping")
+    finally:
+        for one in listening:
+            one.close()
+        server.clients.close()
+        server.peers.close()
+        server.close()
+    log.info("stopped")
+
+
+async def running(server: NodeServer, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    """Run the node's own tasks."""
+    await server.run(task_status.started)
+
+
+async def listen_all(server: NodeServer, part: NodePart) -> list[asyncio.Server]:
+    """Open the node's addresses. Raises AddressInUse."""
+    found = []
+    if part.peer:
+        found.append(await bind(server.peers.serve, part.peer, f"node {part.name}: peer"))
+    found.append(await bind(server.clients.serve, part.client, f"node {part.name}: client"))
+    return found
+
+
+def serve(config: Config, name: str, path: Path) -> int:
+    """Run a node until SIGTERM or SIGINT; return the exit status. Raises StartError."""
+    tune_process()
+    # What is loaded now stays; the collector need not look at it ever again.
+    gc.collect()
+    gc.freeze()
+    log = Log(level_from(config.server.log_level), config.server.log_format, node=name)
+    data = open_dir(config, name, path)
+    log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)
+
+    async def main() -> None:
+        await capnp.run(run_node(config, name, data, log))
+
+    try:
+        asyncio.run(main())
+    except* StartError as group:
+        raise first_of(group) from None
+    return EXIT_OK
+
+
+def first_of(group: BaseExceptionGroup[StartError]) -> StartError:
+    """The first of the errors in a group."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return first_of(error)
+        return error
+    raise AssertionError("a group holds an exception")

@@ -1,0 +1,142 @@
+"""One node: its groups, its threads, and everything that has to be started and ended in order.
+
+The order of a start is: directory, files, nodes, peers, clients. The order of an end is the
+reverse, so that whoever got an answer got a true one.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import trio
+
+from veritydb.kernel.state import genesis
+from veritydb.node.config import NodeConfig
+from veritydb.policy.placement import Directory
+from veritydb.server.config import Config, GroupPart
+from veritydb.server.datadir import DataDir, identity
+from veritydb.server.edge import Edge
+from veritydb.server.failures import DataDirError
+from veritydb.server.files import FileDisk
+from veritydb.server.host import from_trio
+from veritydb.server.hosted import Hosted
+from veritydb.server.index import StreamIndex
+from veritydb.server.log import Log
+from veritydb.server.maintenance import keep_index, reclaim_space, watch_disk
+from veritydb.server.peers import Peers
+from veritydb.server.rpc import Clients
+from veritydb.storage.errors import StorageError
+from veritydb.storage.names import INDEX
+from veritydb.storage.store import Store
+from veritydb.types.ids import GroupId
+from veritydb.vsr.config import Config as VsrConfig
+from veritydb.wire import log as codec
+
+READERS = 4
+Fatal = Callable[[str, BaseException | str], None]
+
+
+class NodeServer:
+    """A node that runs in this process. Make and use it on the thread of its asyncio loop."""
+
+    def __init__(self, config: Config, name: str, data: DataDir, log: Log, fatal: Fatal) -> None:
+        """`fatal` ends this process or, where it is not ours to end, this node. Any thread."""
+        self.config = config
+        self.name = name
+        self.log = log
+        self._data = data
+        self._fatal = fatal
+        self._loop = asyncio.get_running_loop()
+        self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.hosted: dict[int, Hosted] = {}
+        self.peers = Peers(config, name, data, self.hosted, log, fatal)
+        for part in config.groups_of(name):
+            self.hosted[part.number] = self._host(part)
+        self.edge = Edge(config, name, self.hosted, self.pool, log)
+        self.clients = Clients(self.edge)
+        self._ticking: asyncio.TimerHandle | None = None
+
+    def _host(self, part: GroupPart) -> Hosted:
+        """Open one group's files. Raises DataDirError for what is not usable."""
+        folder = self._data.group(part.name)
+        incarnation = self._data.stamp.incarnation(part.number)
+        who = identity(self.config, self.name, part.number, incarnation)
+        disk = FileDisk(folder)
+        try:
+            opened = Store.open(disk, who)
+        except StorageError as error:
+            disk.close()
+            raise DataDirError(f"{folder}: {error}") from error
+        pairs = sorted((group.number, group.region) for group in self.config.groups)
+        directory = Directory(tuple(pairs))
+        start = genesis(GroupId(part.number), part.placement, directory)
+        vsr = VsrConfig(
+            cluster=who.cluster,
+            group=who.group,
+            index=who.index,
+            replicas=who.replicas,
+            kernel=start.kernel,
+        )
+        return Hosted(
+            config=self.config,
+            part=part,
+            who=who,
+            disk=disk,
+            opened=opened,
+            node_config=NodeConfig(vsr=vsr, genesis=start, decode=codec.decode),
+            index=StreamIndex(folder / INDEX, who.cluster + bytes([part.number % 256])),
+            pool=self.pool,
+            send=self.peers.send,
+            fatal=self._fatal,
+            log=self.log,
+        )
+
+    # -- time
+
+    def _tick(self) -> None:
+        self._ticking = self._loop.call_later(self.config.server.tick_ms / 1000, self._tick)
+        for one in self.hosted.values():
+            one.tick()
+
+    # -- the life of a node, under Trio
+
+    async def run(self, started: Callable[[], None]) -> None:
+        """Run until cancelled. `started` is called once everything has been set going."""
+        self._tick()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(from_trio, self._loop, self.peers.keep())
+                for one in self.hosted.values():
+                    nursery.start_soon(keep_index, one)
+                    nursery.start_soon(reclaim_space, one)
+                reserve = self.config.server.disk_reserve_mib
+                path = str(self._data.path)
+                nursery.start_soon(watch_disk, list(self.hosted.values()), path, reserve)
+                started()
+                await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._drain()
+
+    async def _drain(self) -> None:
+        """Take nothing new; give what was taken a while to be answered."""
+        self.edge.stopping = True
+        until = time.monotonic() + self.config.server.drain_ms / 1000
+        # Calls end on the asyncio side, which knows nothing of Trio's events.
+        while time.monotonic() < until and self._outstanding():  # noqa: ASYNC110
+            await trio.sleep(0.01)
+
+    def _outstanding(self) -> int:
+        return sum(one.group.outstanding() for one in self.hosted.values())
+
+    def close(self) -> None:
+        """End the threads and close the files. Whoever still waits is told that the node stops."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        for one in self.hosted.values():
+            one.stop()
+        self.pool.shutdown(wait=True)
+        for one in self.hosted.values():
+            one.close_files()
+        self._data.close()

@@ -1,0 +1,124 @@
+"""Taking a snapshot: chunks are made on the loop's thread in slices, and written by the writer.
+
+The state a snapshot is made of never changes, so it may take its time. A slice that took longer
+than the loop may be held shows in the counters of the node.
+"""
+
+import asyncio
+import time
+
+from veritydb.node.effects import TakeSnapshot
+from veritydb.node.events import Event, SnapshotWritten
+from veritydb.server.log import Log
+from veritydb.server.writer import Writer
+from veritydb.storage.disk import DiskFull
+from veritydb.storage.snapshots import Composer
+from veritydb.storage.store import Store
+
+SLICE_NS = 2_000_000
+QUEUED_MAX = 4 << 20
+RETRY_SECONDS = 5.0
+
+
+class SnapshotTask:
+    """One snapshot on its way to the disk."""
+
+    def __init__(
+        self,
+        effect: TakeSnapshot,
+        store: Store,
+        writer: Writer,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+    ) -> None:
+        self._effect = effect
+        self._store = store
+        self._writer = writer
+        self._loop = loop
+        self._log = log
+        self._composer: Composer | None = None
+        self._queued = 0
+        self._waiting = False
+        self._began = time.monotonic()
+
+    def start(self) -> None:
+        """Begin, soon."""
+        self._writer.put(self._begin)
+        self._loop.call_soon(self._slice)
+
+    # -- on the loop's thread
+
+    def _slice(self) -> None:
+        until = time.perf_counter_ns() + SLICE_NS
+        while self._queued < QUEUED_MAX:
+            chunk = next(self._effect.chunks, None)
+            if chunk is None:
+                self._writer.put(self._finish)
+                return
+            self._queued += len(chunk)
+            self._writer.put(self._adding(chunk))
+            if time.perf_counter_ns() > until:
+                self._loop.call_soon(self._slice)
+                return
+        self._waiting = True
+
+    def _taken(self, size: int) -> None:
+        self._queued -= size
+        if self._waiting:
+            self._waiting = False
+            self._slice()
+
+    # -- on the writer's thread
+
+    def _begin(self) -> Event | None:
+        (base,) = self._store.read_headers(self._effect.op, self._effect.op)
+        assert base.hash == self._effect.header_hash
+        try:
+            self._composer = self._store.begin_snapshot(base, self._effect.outcomes)
+        except DiskFull:
+            self._given_up()
+        return None
+
+    def _adding(self, chunk: bytes) -> "Adding":
+        return Adding(self, chunk)
+
+    def add(self, chunk: bytes) -> None:
+        """Write one chunk. On the writer's thread."""
+        if self._composer is not None:
+            try:
+                self._composer.add(chunk)
+            except DiskFull:
+                self._composer.abandon()
+                self._given_up()
+        self._loop.call_soon_threadsafe(self._taken, len(chunk))
+
+    def _given_up(self) -> None:
+        """Without a newer snapshot a restart replays more; nothing else is lost."""
+        self._composer = None
+        self._log.warning("snapshot.no_space", op=self._effect.op)
+
+    def _finish(self) -> Event | None:
+        if self._composer is None:
+            return None
+        try:
+            ref = self._composer.finish()
+        except DiskFull:
+            self._composer.abandon()
+            self._given_up()
+            return None
+        took = int((time.monotonic() - self._began) * 1000)
+        self._log.info("snapshot", op=ref.op, bytes=ref.size, took_ms=took)
+        return SnapshotWritten(ref)
+
+
+class Adding:
+    """The job that writes one chunk."""
+
+    def __init__(self, task: SnapshotTask, chunk: bytes) -> None:
+        self._task = task
+        self._chunk = chunk
+
+    def __call__(self) -> Event | None:
+        """On the writer's thread."""
+        self._task.add(self._chunk)
+        return None

@@ -1,0 +1,188 @@
+"""The writer of one group: a thread that owns the store's writing side.
+
+Everything that must be durable goes through one queue, first in, first out. Frames that wait
+together are written and synced together, which is what makes many small requests cheap. A failed
+write or sync is never tried again: what the disk holds is then unknown, so the process ends.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from veritydb.node.effects import AppendOutcomes, CutLog, RepairFrame, WriteFrames, WriteSuperblock
+from veritydb.node.events import Event, SuperblockWritten
+from veritydb.storage.disk import DiskFull
+from veritydb.storage.store import Store
+from veritydb.types.outcome import RECORD_BYTES
+from veritydb.vsr.events import FrameRepaired, FramesWritten, LogCut
+
+Job = Callable[[], "Event | None"]
+Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Job
+# What one sync may cover. More would make the first of them wait for the last.
+GATHER_BYTES = 16 << 20
+FULL_RETRY_SECONDS = 0.25
+
+
+class Deliver(Protocol):
+    """How completions get back to the loop."""
+
+    def __call__(self, events: list[Event], /) -> None:
+        """Called on the writer's thread."""
+
+
+class Writer:
+    """Takes writes from the loop's thread; `deliver` gets their completions, in order."""
+
+    def __init__(
+        self,
+        store: Store,
+        deliver: Deliver,
+        failed: Callable[[BaseException], None],
+        written: Callable[[int], None],
+        name: str,
+    ) -> None:
+        """`failed` is called on the writer's thread, once, and must end whoever relies on it.
+
+        `written` gets the number of entries whose outcomes a reader finds in the file.
+        """
+        self.full = False
+        self._store = store
+        self._deliver = deliver
+        self._failed = failed
+        self._written = written
+        self._queue: deque[Write] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._idle = False
+        self.gathered = 0
+        self.syncs = 0
+        self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, write: Write) -> None:
+        """Queue one write. A `Job` is a function that runs in its turn on the writer's thread."""
+        self._queue.append(write)
+        if self._idle:
+            with self._wake:
+                self._wake.notify()
+
+    def look_again(self) -> None:
+        """There may be space by now: try what found none."""
+        self.put(self._try_prepare)
+
+    def _try_prepare(self) -> None:
+        self._prepare()
+
+    def close(self) -> None:
+        """Carry out what is queued, then end. Waits for that."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        self._thread.join()
+
+    # -- the writer's thread
+
+    def _run(self) -> None:
+        try:
+            while self._wait():
+                self._turn()
+        except BaseException as error:
+            self._failed(error)
+
+    def _wait(self) -> bool:
+        """Wait for work; False when there will be none."""
+        if self._queue:
+            return True
+        self._prepare()
+        with self._wake:
+            self._idle = True
+            while not self._queue and not self._closed:
+                # `put` fills the queue, then looks at `_idle`, without the lock; this is the other
+                # way round. So one of the two sees the other.
+                self._wake.wait()
+            self._idle = False
+        return bool(self._queue)
+
+    def _prepare(self) -> None:
+        """Use an idle moment to make the next segment ready."""
+        try:
+            self._store.prepare()
+            self.full = False
+        except DiskFull:
+            self.full = True
+
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """Do what may find no space to begin with. Nothing was written then: wait for space.
+
+        Meanwhile `full` keeps new requests away, and what is queued stays unacknowledged.
+        """
+        while True:
+            try:
+                work()
+                return
+            except DiskFull:
+                self.full = True
+                with self._wake:
+                    if self._closed:
+                        raise
+                    self._wake.wait(FULL_RETRY_SECONDS)
+
+    def _turn(self) -> None:
+        """Carry out all that waits, frames gathered up to the next write of another kind."""
+        done: list[Event] = []
+        outcomes: list[AppendOutcomes] = []
+        frames: list[WriteFrames] = []
+        size = 0
+        while self._queue and size < GATHER_BYTES:
+            write = self._queue.popleft()
+            if isinstance(write, WriteFrames):
+                frames.append(write)
+                size += sum(frame.header.frame_bytes() for frame in write.frames)
+            elif isinstance(write, AppendOutcomes):
+                outcomes.append(write)
+            else:
+                self._append(frames, done)
+                frames = []
+                # What follows may rely on the outcomes before it: a snapshot does.
+                self._outcomes(outcomes)
+                outcomes = []
+                self._other(write, done)
+        self._append(frames, done)
+        if done:
+            self._deliver(done)
+        self._outcomes(outcomes)
+
+    def _append(self, writes: list[WriteFrames], done: list[Event]) -> None:
+        if not writes:
+            return
+        frames = [frame for write in writes for frame in write.frames]
+        self._patiently(lambda: self._store.append(frames))
+        self.syncs += 1
+        self.gathered += len(frames)
+        last = frames[-1].header
+        done.append(FramesWritten(last.op, last.hash))
+
+    def _outcomes(self, writes: list[AppendOutcomes]) -> None:
+        if writes:
+            # They follow one another, so they are one write.
+            data = b"".join(write.data for write in writes)
+            self._patiently(lambda: self._store.append_outcomes(writes[0].first, data))
+            self._written(writes[0].first + len(data) // RECORD_BYTES)
+
+    def _other(self, write: Write, done: list[Event]) -> None:
+        if isinstance(write, WriteSuperblock):
+            self._store.write_superblock(write.view_state, write.snapshot)
+            done.append(SuperblockWritten(write.number))
+        elif isinstance(write, CutLog):
+            self._store.cut(write.after)
+            done.append(LogCut(write.after))
+        elif isinstance(write, RepairFrame):
+            frame = write.frame
+            self._patiently(lambda: self._store.repair(frame))
+            done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
+        else:
+            assert callable(write)
+            event = write()
+            if event is not None:
+                done.append(event)
