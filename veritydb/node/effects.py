@@ -1,7 +1,7 @@
 """What a node asks of the world. Effects of one step are performed in order.
 
-`WriteFrames`, `CutLog`, `RepairFrame`, `WriteSuperblock` and `AppendOutcomes` share one writer, first
-in, first out.
+`WriteFrames`, `CutLog`, `RepairFrame`, `WriteSuperblock` and `AppendOutcomes` share one writer,
+first in, first out.
 """
 
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from enum import IntEnum
 
 import msgspec
 
+from veritydb.kernel.effects import Reclaim, WakeConsumer, WakeProjection
 from veritydb.types.durable import SnapshotRef, ViewState
 from veritydb.types.ids import Offset, Op, StreamId
 from veritydb.types.outcome import Outcome
@@ -61,7 +62,7 @@ class Refuse(msgspec.Struct, frozen=True, gc=False):
 
 
 class AppendOutcomes(msgspec.Struct, frozen=True, gc=False):
-    """Store outcome records from the `first`-th entry of the log on. Derived: need not be synced."""
+    """Store outcome records from the `first`-th entry of the log on. Derived: not synced."""
 
     first: int
     data: bytes
@@ -103,25 +104,6 @@ class TakeSnapshot(msgspec.Struct, frozen=True, gc=False):
     chunks: Iterator[bytes]
 
 
-class Reclaim(msgspec.Struct, frozen=True, gc=False):
-    """Bytes of the stream's events below `floor` may be given back once the grace period is over."""
-
-    stream: StreamId
-    floor: Offset
-
-
-class WakeProjection(msgspec.Struct, frozen=True, gc=False):
-    """The stream has new events for whoever projects it."""
-
-    stream: StreamId
-
-
-class WakeConsumer(msgspec.Struct, frozen=True, gc=False):
-    """The stream has new events for whoever consumes it."""
-
-    stream: StreamId
-
-
 Effect = (
     AppendOutcomes
     | CutLog
@@ -142,3 +124,27 @@ Effect = (
     | WriteFrames
     | WriteSuperblock
 )
+
+__all__ = [
+    "AppendOutcomes",
+    "CutLog",
+    "Effect",
+    "Halt",
+    "IndexRuns",
+    "ReadFrames",
+    "ReadHeaders",
+    "ReadIndexReady",
+    "Reclaim",
+    "Refuse",
+    "RefuseReason",
+    "RepairFrame",
+    "Reply",
+    "RoleChanged",
+    "Run",
+    "Send",
+    "TakeSnapshot",
+    "WakeConsumer",
+    "WakeProjection",
+    "WriteFrames",
+    "WriteSuperblock",
+]

@@ -1,0 +1,284 @@
+"""One replica of one group: agreement and meaning, and nothing of the world.
+
+The server and the simulator feed it events and perform the effects it returns, in order. One event
+is one indivisible step; steps never nest.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import msgspec
+
+from veritydb.kernel.apply import deadline
+from veritydb.kernel.state import KernelState
+from veritydb.node.applier import Done, Halted, apply_frame
+from veritydb.node.config import NodeConfig, Prng
+from veritydb.node.effects import (
+    AppendOutcomes,
+    Effect,
+    Halt,
+    IndexRuns,
+    Refuse,
+    RefuseReason,
+    Reply,
+    RoleChanged,
+    TakeSnapshot,
+    WriteSuperblock,
+)
+from veritydb.node.events import Event, SnapshotWritten, Submitted, SuperblockWritten
+from veritydb.node.state import chunks, fresh, load
+from veritydb.node.waiters import Waiters
+from veritydb.types.durable import Recovered, SnapshotRef
+from veritydb.types.entry import Entry, EntryHeader, Kind, with_body
+from veritydb.types.frame import Frame
+from veritydb.types.ids import Op
+from veritydb.types.limits import PIPELINE_OPS_MAX
+from veritydb.types.outcome import Code, Outcome, decode
+from veritydb.vsr import effects as vsr
+from veritydb.vsr import events as vsr_events
+from veritydb.vsr.config import Status
+from veritydb.vsr.replica import Replica
+from veritydb.vsr.sessions import Duplicate, New
+
+RETRY_MS = 50
+# Frames name the outcome chain at an op at most a pipeline back; twice that never misses one.
+HEADS_KEPT = 2 * PIPELINE_OPS_MAX
+
+
+class Node:
+    """`replica` agrees on frames, `state` is what the applied ones mean."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        recovered: Recovered,
+        snapshot: Iterable[bytes] | None,
+        prng: Prng,
+    ) -> None:
+        """Start from what storage found. `snapshot` are the chunks the superblock names, if any.
+
+        Raises BadSnapshot if they do not decode.
+        """
+        self.config = config
+        ref = recovered.superblock.snapshot
+        assert (snapshot is None) == (ref.op == 0)
+        if snapshot is None:
+            self.state = fresh(config.genesis, config.vsr.replicas)
+        else:
+            self.state = load(snapshot)
+            assert self.state.op == ref.op
+        self.replica = Replica(config.vsr, recovered, prng)
+        self.halted: str | None = None
+        self._waiters = Waiters()
+        self._heads: OrderedDict[int, bytes] = OrderedDict([(self.state.op, self.state.outcomes)])
+        self._superblocks = 0
+        self._view_states: dict[int, int] = {}
+        self._snapshots: dict[int, SnapshotRef] = {}
+        self._snapshot_entries = self.state.entries
+        self._snapshot_bytes = 0
+        self._snapshot_busy = False
+        self._pulse_due = False
+
+    # -- what anybody on the loop's thread may read between steps
+
+    @property
+    def kernel(self) -> KernelState:
+        """The capabilities' state after `applied`."""
+        return self.state.kernel
+
+    @property
+    def applied(self) -> Op:
+        """The last op whose outcome is known here."""
+        return self.state.op
+
+    @property
+    def ready(self) -> bool:
+        """Whether this replica serves: in normal status, with all it knows committed applied."""
+        caught_up = self.state.op >= self.replica.commit_max
+        return self.halted is None and caught_up and self.replica.status is Status.NORMAL
+
+    @property
+    def role(self) -> str:
+        """One word for people: primary, backup, view-change, recovering, syncing or halted."""
+        if self.halted is not None:
+            return "halted"
+        if self.replica.status is not Status.NORMAL:
+            return self.replica.status.name.lower().replace("_", "-")
+        return "primary" if self.replica.primary == self.config.vsr.index else "backup"
+
+    # -- the one way in
+
+    def step(self, event: Event) -> list[Effect]:
+        """Take in one event and return what is to be done about it."""
+        out: list[Effect] = []
+        if self.halted is not None:
+            return out
+        try:
+            if isinstance(event, Submitted):
+                self._submit(event, out)
+            elif isinstance(event, SuperblockWritten):
+                self._superblock_written(event, out)
+            elif isinstance(event, SnapshotWritten):
+                self._write_superblock(None, event.ref, out)
+            else:
+                self._feed(event, out)
+                if isinstance(event, vsr_events.Tick):
+                    self._tick(out)
+        except Halted as reason:
+            self._halt(str(reason), out)
+        return out
+
+    def _feed(self, event: vsr_events.Event, out: list[Effect]) -> None:
+        """Let the replica take a step and translate what it asks for."""
+        for effect in self.replica.step(event):
+            if isinstance(effect, vsr.Commit):
+                self._commit(effect.frame, out)
+            elif isinstance(effect, vsr.WriteViewState):
+                number = self._write_superblock(effect, None, out)
+                self._view_states[number] = effect.number
+            elif isinstance(effect, RoleChanged):
+                out.append(effect)
+                if effect.dropped:
+                    self._drop(out)
+            elif isinstance(effect, Halt):
+                self._halt(effect.reason, out)
+                return
+            else:
+                out.append(effect)
+
+    def _halt(self, reason: str, out: list[Effect]) -> None:
+        self.halted = reason
+        self._drop(out)
+        out.append(Halt(reason))
+
+    def _drop(self, out: list[Effect]) -> None:
+        """Tell everybody who waits that this node can no longer say what became of it."""
+        self._pulse_due = False
+        out += [Refuse(token, RefuseReason.DROPPED) for token in self._waiters.clear()]
+
+    # -- requests
+
+    def _submit(self, event: Submitted, out: list[Effect]) -> None:
+        header = event.entry.header
+        if not self.replica.is_primary:
+            out.append(self._not_primary(event.token))
+            return
+        if header.session:
+            seen = self.state.sessions.check(header)
+            if isinstance(seen, Duplicate):
+                out.append(Reply(event.token, _repeated(decode(seen.outcome))))
+                return
+            if not isinstance(seen, New):
+                out.append(Reply(event.token, self._refusal(seen.code, header)))
+                return
+            if self._waiters.join(event.token, header):
+                return
+        if not self.replica.can_accept(len(event.entry.data)):
+            out.append(Refuse(event.token, RefuseReason.OVERLOADED, retry_after_ms=RETRY_MS))
+            return
+        self._propose(event.token, event.entry, out)
+
+    def _not_primary(self, token: int) -> Refuse:
+        replica = self.replica
+        if replica.status is not Status.NORMAL or replica.primary == self.config.vsr.index:
+            return Refuse(token, RefuseReason.NOT_READY, retry_after_ms=RETRY_MS)
+        return Refuse(token, RefuseReason.NOT_PRIMARY, redirect=replica.primary)
+
+    def _refusal(self, code: Code, header: EntryHeader) -> Outcome:
+        """An answer from what is known already; no entry of the log says it."""
+        return Outcome(
+            code=code,
+            kind=header.kind,
+            policy=self.state.kernel.policy.version,
+            op=self.state.op,
+            tenant=header.tenant,
+            stream=header.stream,
+            base=0,
+            count=0,
+            entry=0,
+        )
+
+    def _propose(self, token: int | None, entry: Entry, out: list[Effect]) -> None:
+        self._waiters.add(token, entry.header)
+        proposal = vsr_events.Proposal(entry.data, entry.leaf)
+        self._feed(vsr_events.Proposed((proposal,)), out)
+
+    def _tick(self, out: list[Effect]) -> None:
+        """Propose that time passes, when something in the kernel waits for that."""
+        if self._pulse_due or not self.replica.is_primary:
+            return
+        due = deadline(self.state.kernel)
+        if due is not None and due <= self.replica.log_time:
+            self._pulse_due = True
+            self._propose(None, with_body(EntryHeader(kind=Kind.PULSE), b""), out)
+
+    # -- what was agreed on
+
+    def _commit(self, frame: Frame, out: list[Effect]) -> None:
+        header = frame.header
+        known = self._heads.get(header.commit)
+        if known is not None and known != header.outcomes:
+            raise Halted(f"op {header.op}: its outcomes at op {header.commit} are not ours")
+        first = self.state.entries
+        done = apply_frame(self.state, frame, self.config.decode)
+        self.state = done.state
+        self._heads[header.op] = done.state.outcomes
+        if len(self._heads) > HEADS_KEPT:
+            self._heads.popitem(last=False)
+        for index, incarnation in done.replaced:
+            self.replica.replace_member(index, incarnation, header.op)
+        self.replica.applied(header.op, done.state.outcomes)
+        out.append(AppendOutcomes(first, done.records))
+        if done.runs:
+            out.append(IndexRuns(header.op, header.timestamp, done.runs))
+        self._answer(header.view, done, out)
+        out += done.effects
+        self._snapshot_bytes += header.frame_bytes()
+        self._maybe_snapshot(frame, out)
+
+    def _answer(self, view: int, done: Done, out: list[Effect]) -> None:
+        """Reply to those who wait. What an earlier view proposed has nobody waiting here."""
+        if not len(self._waiters) or view != self.replica.view:
+            return
+        for header, outcome in zip(done.headers, done.outcomes, strict=True):
+            out += [Reply(token, outcome) for token in self._waiters.take(header)]
+            if header.kind is Kind.PULSE:
+                self._pulse_due = False
+
+    # -- what must be remembered
+
+    def _write_superblock(
+        self, view: vsr.WriteViewState | None, ref: SnapshotRef | None, out: list[Effect]
+    ) -> int:
+        self._superblocks += 1
+        number = self._superblocks
+        if ref is not None:
+            self._snapshots[number] = ref
+        out.append(WriteSuperblock(number, None if view is None else view.state, ref))
+        return number
+
+    def _superblock_written(self, event: SuperblockWritten, out: list[Effect]) -> None:
+        assert event.number <= self._superblocks, "a write that was never asked for"
+        ref = self._snapshots.pop(event.number, None)
+        if ref is not None:
+            self._snapshot_busy = False
+        view_state = self._view_states.pop(event.number, None)
+        if view_state is not None:
+            self._feed(vsr_events.ViewStateWritten(view_state), out)
+
+    def _maybe_snapshot(self, frame: Frame, out: list[Effect]) -> None:
+        """Ask for a snapshot when a restart would have too much to replay."""
+        fresh_entries = self.state.entries - self._snapshot_entries
+        due = fresh_entries >= self.config.snapshot_entries
+        if self._snapshot_busy or not (due or self._snapshot_bytes >= self.config.snapshot_bytes):
+            return
+        self._snapshot_busy = True
+        self._snapshot_entries = self.state.entries
+        self._snapshot_bytes = 0
+        state = self.state
+        out.append(TakeSnapshot(state.op, frame.header.hash, state.outcomes, chunks(state)))
+
+
+def _repeated(first: Outcome) -> Outcome:
+    """Mark the answer to a request that was applied before."""
+    return msgspec.structs.replace(first, code=Code.DUPLICATE) if first.accepted else first
