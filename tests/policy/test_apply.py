@@ -65,7 +65,9 @@ def test_versions_count_and_conflicts_are_refused() -> None:
     group = Group(GroupId(1), HOME)
     first = group.set(Rules(regions=(HOME.name,)), 1)
     assert (first.code, first.policy, first.base) == (Code.OK, 1, 2)
+    before = group.state
     stale = group.set(Rules(), 1)
+    assert group.state is before
     assert (stale.code, stale.policy, stale.base) == (Code.POLICY_VERSION_CONFLICT, 2, 2)
     assert group.set(Rules(), 2).base == 3
     assert group.create("s", DataClass.PHI).policy == 3

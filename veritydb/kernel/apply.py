@@ -138,6 +138,8 @@ def _set_policy(
     assert changed.version >= state.policy.version
     result = Result(state.streams, code, base=changed.version)
     _, outcome, effects = _finish(state, result, header, command, context)
+    if code is not Code.OK:
+        return state, outcome, effects
     return msgspec.structs.replace(state, policy=changed), outcome, effects
 
 
