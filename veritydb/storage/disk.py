@@ -91,16 +91,12 @@ def first_nonzero(disk: Disk, name: str, at: int, end: int) -> int | None:
 
 def clear(disk: Disk, name: str, at: int, end: int) -> bool:
     """Overwrite with zeros what is not zero in [at, end), by sectors. Returns whether any was."""
-    assert at % 512 == 0, "what is cleared begins at a sector"
+    assert at % 512 == 0 and end % 512 == 0, "sectors are cleared whole"
     cleared = False
-    while True:
-        found = first_nonzero(disk, name, at, end)
-        if found is None:
-            return cleared
-        start = max(at, found - found % 512)
-        size = min(SCAN_BYTES, end - start)
-        disk.write(name, start, (bytes(size),))
+    while (found := first_nonzero(disk, name, at, end)) is not None:
+        start = found - found % 512
+        data = disk.read(name, start, min(SCAN_BYTES, end - start)).rstrip(b"\0")
+        at = start + -(-len(data) // 512) * 512
+        disk.write(name, start, (bytes(at - start),))
         cleared = True
-        at = start + size - size % 512
-        if at >= end or size < SCAN_BYTES:
-            return cleared
+    return cleared

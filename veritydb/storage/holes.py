@@ -3,8 +3,8 @@
     record 0:       crc32c | format u16 | "cH" | done u64                                    | zero
     record i, 64 B: crc32c | format u16 | "oH" | op u64 | entry u32 | part u32 | digest 32 B | zero
 
-`done` counts the records whose bytes are gone for good. It may lag (erasing twice does no harm) and
-never leads, so a start finishes what a crash interrupted.
+`done` counts the records whose bytes are gone for good. It may lag or be blank (erasing twice does
+no harm) and never leads, so a start finishes what a crash interrupted.
 """
 
 import struct
@@ -78,8 +78,10 @@ def decode(data: bytes) -> HoleMap:
     used = -(-len(data.rstrip(b"\0")) // RECORD_BYTES)
     rotten: list[int] = []
     ops: dict[Op, dict[tuple[int, int], Hole]] = {}
-    count = _content(data[:RECORD_BYTES], COUNTED)
-    if count is None:
+    # Blank until an erasure is finished for the first time.
+    begun = any(data[:RECORD_BYTES])
+    count = _content(data[:RECORD_BYTES], COUNTED) if begun else None
+    if begun and count is None:
         rotten.append(0)
     for index in range(1, used):
         record = data[index * RECORD_BYTES : (index + 1) * RECORD_BYTES]
@@ -143,8 +145,6 @@ class HoleMaps:
         name = names.holes(segment)
         if segment not in self._generations:
             create(self._disk, name, STEP_BYTES)
-            self._disk.write(name, 0, (encode_count(0),))
-            self._disk.sync(name)
             self._generations = {**self._generations, segment: 1}
         known = self.map_of(segment)
         new = [

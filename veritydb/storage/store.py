@@ -93,15 +93,17 @@ class Store:
         assert self._last is None or self._last.op == self._head
 
     def _clear_frames(self) -> None:
-        """Make zero what stands behind the last frame; its record is blank already."""
+        """Make zero, durably, what stands behind the last frame; its record is blank already."""
         self._segments.remove_behind(self._head)
         last = self._last
         if last is not None:
             assert last.op == self._head
             name = names.segment(last.segment)
             end = last.position + last.frame_bytes()
-            if self._disk.size(name) is not None and end < SEGMENT_BYTES:
-                clear(self._disk, name, end, SEGMENT_BYTES)
+            there = self._disk.size(name) is not None and end < SEGMENT_BYTES
+            if there and clear(self._disk, name, end, SEGMENT_BYTES):
+                # Or a frame that was cut could come back, and be of the very view that vouches.
+                self._disk.sync(name)
 
     @property
     def superblock(self) -> Superblock:
