@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-import veritydb
+from veritydb import __version__
 from veritydb.server.connection import Connection
 from veritydb.server.edge import Edge, group_number, timeout
 from veritydb.server.hosted import Hosted
@@ -36,7 +36,7 @@ class ClusterHandler(ClusterServer):  # type: ignore[misc]
         status.pid = os.getpid()
         status.address = edge.config.node(edge.node).client
         status.ready = not edge.stopping and all(map(serves, edge.hosted.values()))
-        status.version = veritydb.__version__
+        status.version = __version__
         status.cluster = edge.config.cluster_id
         ones = [one for _, one in sorted(edge.hosted.items())]
         for to, one in zip(status.init("groups", len(ones)), ones, strict=True):

@@ -23,7 +23,7 @@ from veritydb.server.refusals import Refused, of_outcome
 from veritydb.streams.state import Stream, find
 from veritydb.types.entry import Entry, EntryHeader, Kind, with_body
 from veritydb.types.errors import EdgeCode
-from veritydb.types.ids import GROUP_ID_MAX, GroupId, TenantId, group_of
+from veritydb.types.ids import GROUP_ID_MAX, NO_ID, ClientId, GroupId, StreamId, TenantId, group_of
 from veritydb.types.labels import Placement, Region
 from veritydb.types.limits import COMMAND_BYTES_MAX
 from veritydb.types.outcome import Code, Outcome
@@ -192,7 +192,10 @@ class Edge:
     ) -> Outcome:
         """Have a command agreed on. Raises Refused unless it was accepted or already so."""
         header = EntryHeader(
-            kind=Kind.COMMAND, tenant=TenantId(tenant), stream=self._stream(stream)
+            kind=Kind.COMMAND,
+            client=ClientId(connection.client or NO_ID),
+            tenant=TenantId(tenant),
+            stream=StreamId(stream),
         )
         try:
             body = encode(command)
@@ -200,13 +203,6 @@ class Edge:
             raise Refused(EdgeCode.TOO_LARGE, str(error), limit=COMMAND_BYTES_MAX) from None
         with connection.call(len(body)):
             return await self.propose(one, with_body(header, body), command, timeout_ms)
-
-    def _stream(self, number: int) -> Any:
-        return number
-
-    def note_refused(self, one: Hosted, header: EntryHeader, code: Code) -> None:
-        """Have a refusal of this edge audited."""
-        self._audited[one.part.number].note(header, code)
 
     # -- reading
 

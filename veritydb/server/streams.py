@@ -191,8 +191,8 @@ class StreamsHandler(StreamsServer):  # type: ignore[misc]
                 rows, on = page(streams, tenant, on, limit - len(found), LIST_SCAN)
                 found += rows
             more = more or on is not None
-        result = context.results
-        for to, stream in zip(result.init("res").init("streams", len(found)), found, strict=True):
+        result = context.results.init("res")
+        for to, stream in zip(result.init("streams", len(found)), found, strict=True):
             convert.put_stream(to, stream)
         result.more = more
 
