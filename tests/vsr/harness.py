@@ -200,6 +200,8 @@ class Site:
                 self.inbox.append(ev.LogCut(after))
             case fx.WriteViewState(number=number, state=state):
                 self.disk.state = state
+                if state.recovering == 0 and self.live.status == Status.NORMAL:
+                    self.disk.head_certain = True
                 self.inbox.append(ev.ViewStateWritten(number))
             case fx.RepairFrame(frame=frame):
                 assert self.disk.frames[frame.header.op].header.hash == frame.header.hash

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.vsr.harness import Group, proposal
+from tests.vsr.harness import Disk, Group, Site, proposal
 from veritydb.types.limits import MS_NS
 from veritydb.vsr import events as ev
 from veritydb.vsr.config import Status
@@ -17,6 +17,7 @@ class Storm:
         self.prng = Random(seed)
         self.group = Group(replicas, seed)
         self.count = 0
+        self.replacing: dict[int, int] = {}
         self.loss = self.prng.choice([0.0, 0.02, 0.2])
         self.dice = self.prng.choice([100, 200, 600])
         self.group.filter = lambda _from, _to, _message: self.prng.random() >= self.loss
@@ -43,6 +44,10 @@ class Storm:
             self.rot(prng.choice(sorted(site.disk.frames)))
         elif dice < 39 and site.replica is not None:
             site.step(ev.StepDown())
+        elif dice < 42 and self.spared(site):
+            self.forget(site)
+        elif dice < 44 and self.spared(site):
+            self.replace(site)
         elif dice % 100 < 75:
             self.propose()
         if prng.random() < 0.5 and group.wire:
@@ -56,9 +61,39 @@ class Storm:
         if len(good) == len(self.group.sites):
             self.prng.choice(good).disk.rotten.add(op)
 
+    def spared(self, site: Site) -> bool:
+        """Whether all others have their memory: no group survives two that forgot."""
+        return all(
+            other.disk.head_certain
+            and not other.disk.state.recovering
+            and other.disk.state.members[other.index] == other.disk.identity.incarnation
+            for other in self.group.sites
+            if other is not site
+        )
+
+    def forget(self, site: Site) -> None:
+        """A replica crashes and loses the end of its log, and knows only that it may have."""
+        site.crash()
+        for op in sorted(site.disk.frames)[-self.prng.randrange(1, 6) :]:
+            del site.disk.frames[op]
+            site.disk.rotten.discard(op)
+        site.disk.head_certain = False
+
+    def replace(self, site: Site) -> None:
+        """A disk is lost for good; the operator gives its index to an empty one."""
+        incarnation = site.disk.identity.incarnation + 1
+        site.crash()
+        site.disk = Disk(site.index, self.group.replicas, incarnation)
+        self.replacing[site.index] = incarnation
+        site.start()
+
     def propose(self) -> None:
         for site in self.group.sites:
             if site.replica is not None and site.live.can_accept(100):
+                for index, incarnation in self.replacing.items():
+                    if site.live.members[index] < incarnation:
+                        command = f"replace {index} {incarnation}"
+                        site.step(ev.Proposed((proposal(command),)))
                 words = [f"w{self.count + at}" for at in range(self.prng.randrange(1, 4))]
                 self.count += len(words)
                 site.step(ev.Proposed(tuple(proposal(word) for word in words)))
@@ -99,6 +134,9 @@ class Storm:
             if site.replica is None:
                 site.start()
         group.settle()
+        for _ in range(50):
+            self.propose()
+            group.run(100)
         group.until(lambda: set(group.statuses()) == {Status.NORMAL}, 20_000)
         for attempt in range(9):
             # A view change that the storm had begun may still lose a request.
@@ -113,7 +151,8 @@ class Storm:
         group.same_logs()
         logs = [group.words(site.index) for site in group.sites]
         assert all(log == logs[0] for log in logs)
-        assert len(set(logs[0])) == len(logs[0])
+        asked = [word for word in logs[0] if not word.startswith("replace")]
+        assert len(set(asked)) == len(asked)
         assert [f.header.hash for f in group.sites[0].committed] == group.canon
 
 

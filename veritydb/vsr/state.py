@@ -97,8 +97,9 @@ class State:
         self.recovering = durable.recovering
         self.view_durable = durable.view
         self.log_view_durable = durable.log_view
+        self.recovering_durable = durable.recovering
         self.view_write_number = 0
-        self._view_writes: deque[tuple[int, View, View]] = deque()
+        self._view_writes: deque[tuple[int, View, View, Op]] = deque()
         self.log = Log(recovered.base, recovered.headers, recovered.faulty)
         self.cuts = 0
         self.commit: Op = block.snapshot.op
@@ -256,7 +257,8 @@ class State:
         assert self.log_view <= self.view
         self.common = self._common()
         self.view_write_number += 1
-        self._view_writes.append((self.view_write_number, self.view, self.log_view))
+        asked = (self.view_write_number, self.view, self.log_view, self.recovering)
+        self._view_writes.append(asked)
         state = ViewState(
             view=self.view,
             log_view=self.log_view,
@@ -271,9 +273,10 @@ class State:
     def view_state_written(self, number: int) -> None:
         """Note which memory is durable now."""
         while self._view_writes and self._view_writes[0][0] <= number:
-            _, view, log_view = self._view_writes.popleft()
+            _, view, log_view, recovering = self._view_writes.popleft()
             assert view >= self.view_durable and log_view >= self.log_view_durable
             self.view_durable, self.log_view_durable = view, log_view
+            self.recovering_durable = recovering
 
     def halt(self, kind: HaltKind, reason: str) -> None:
         """Stop for good."""
@@ -341,11 +344,12 @@ def _view_durable(s: State) -> bool:
 
 
 def _voter(s: State) -> bool:
-    return s.view_durable == s.view and s.status in (Status.NORMAL, Status.VIEW_CHANGE)
+    whole = s.recovering_durable == 0 and s.status in (Status.NORMAL, Status.VIEW_CHANGE)
+    return whole and s.view_durable == s.view
 
 
 def _in_view_change(s: State) -> bool:
-    return s.view_durable == s.view and s.status == Status.VIEW_CHANGE
+    return _voter(s) and s.status == Status.VIEW_CHANGE
 
 
 def _primary(s: State) -> bool:
@@ -353,7 +357,8 @@ def _primary(s: State) -> bool:
 
 
 def _backup(s: State) -> bool:
-    return not s.leading and s.status == Status.NORMAL and s.log_view_durable == s.view
+    normal = s.status == Status.NORMAL and s.log_view_durable == s.view
+    return normal and not s.leading and s.recovering_durable == 0
 
 
 GATES: dict[type, Callable[[State], bool]] = {

@@ -10,7 +10,7 @@ from veritydb.vsr.config import Status
 from veritydb.vsr.install import begin
 from veritydb.vsr.merge import Undecided, merge
 from veritydb.vsr.messages import DoViewChange, StartViewChange
-from veritydb.vsr.normal import drop_requests, learn_view, start_view
+from veritydb.vsr.normal import drop_requests, start_view
 from veritydb.vsr.quorum import quorum
 from veritydb.vsr.state import RECOVERING, State, suffix
 
@@ -35,8 +35,10 @@ def on_start_view_change(s: State, message: StartViewChange) -> None:
     if s.status not in (Status.NORMAL, Status.VIEW_CHANGE):
         return
     if message.view > s.view:
-        learn_view(s, message.view)
-    elif message.view < s.view:
+        # A quorum has gone there. Its primary may be dead, so that only voters are left to tell.
+        mark("vsr.vote_for_a_later_view")
+        enter(s, message.view)
+    if message.view < s.view:
         mark("vsr.vote_for_an_older_view")
         if s.leading:
             s.send(message.sender, start_view(s, 0))
