@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "storage": {"types"},
     "node": {"types", "kernel", "vsr"},
     "wire": BELOW_THE_WATERLINE,
-    "client": {"types", "wire"},
+    # The client asks the same function as the node whether data may lie where it is told to.
+    "client": {"types", "policy", "wire"},
     # SQL reaches a cluster as a client does. The server drives projections, never the reverse.
     "sql": {"types", "projections", "wire", "client"},
     "server": BELOW_THE_WATERLINE | {"wire", "sql"},

@@ -173,21 +173,29 @@ def _ids(ids: list[bytes], instead: bytes) -> bytes:
     )
 
 
-def join_batches(shares: Sequence[tuple[int, int, Batch]]) -> Batch:
-    """Make one body for several streams of (stream, expected, batch). Raises InvalidInput."""
+def join_batches(shares: Sequence[tuple[int, int, Batch | None]]) -> Batch:
+    """Make one body for several streams of (stream, expected, batch). Raises InvalidInput.
+
+    A stream without batch is only checked to be where it is expected.
+    """
     if not shares:
         raise InvalidInput("an append to no stream")
     _within(len(shares), MULTI_APPEND_STREAMS_MAX, "an append", "streams")
-    events = sum(batch.events for _, _, batch in shares)
+    batches = [batch for _, _, batch in shares if batch is not None]
+    events = sum(batch.events for batch in batches)
+    if not events:
+        raise InvalidInput("a batch without events")
     _within(events, BATCH_EVENTS_MAX, "a batch", "events")
-    rows = [batch.body[: batch.parts * PART_BYTES] for _, _, batch in shares]
-    halves = [memoryview(batch.body)[batch.parts * PART_BYTES :] for _, _, batch in shares]
+    rows = [batch.body[: batch.parts * PART_BYTES] for batch in batches]
+    halves = [memoryview(batch.body)[batch.parts * PART_BYTES :] for batch in batches]
     _within(sum(map(len, halves)), BATCH_BYTES_MAX, "a batch", "bytes")
     table = multi.pack(
         [
-            multi.Share(StreamId(stream), expected, batch.parts, batch.events)
+            multi.Share(StreamId(stream), expected, 0, 0)
+            if batch is None
+            else multi.Share(StreamId(stream), expected, batch.parts, batch.events)
             for stream, expected, batch in shares
         ]
     )
     body = b"".join((*rows, pack_part(multi.last_part(table)), *halves, table))
-    return Batch(body, sum(batch.parts for _, _, batch in shares) + 1, events, crc32c(body))
+    return Batch(body, sum(batch.parts for batch in batches) + 1, events, crc32c(body))

@@ -1,0 +1,1 @@
+"""The SDK: one asyncio implementation, reached through three faces that differ in nothing else."""

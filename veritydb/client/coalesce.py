@@ -1,0 +1,161 @@
+"""Joining the appends that one process makes to one stream at the same time.
+
+While a batch is on its way, the requests that come meanwhile wait and then go together. Only one
+batch per stream is on its way, so the order of the requests is the order of their events.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+
+from veritydb.client.deadline import Deadline
+from veritydb.client.values import Appended
+from veritydb.types.errors import Applied, Closed, DeadlineExceeded, InvalidInput, VerityError
+from veritydb.types.event import Event
+from veritydb.types.limits import BATCH_EVENTS_MAX, MIB
+from veritydb.wire.batch import Batch
+
+# A joined batch ends here; a request that is larger by itself goes alone.
+JOINED_BYTES_MAX = 1 * MIB
+# What an event takes besides its payload and metadata, roughly.
+EVENT_OVERHEAD = 64
+
+Encode = Callable[[Sequence[Event]], Batch]
+Send = Callable[[Batch, Deadline], Awaitable[Appended]]
+
+
+class Request(msgspec.Struct, eq=False):
+    """One caller's events, and where the answer goes."""
+
+    events: Sequence[Event]
+    size: int
+    deadline: Deadline
+    answer: "asyncio.Future[Appended]"
+    sent: bool = False
+
+
+def size_of(events: Sequence[Event]) -> int:
+    """Estimate the bytes of events, whatever nonsense they may hold."""
+    try:
+        return sum([len(e.payload) + len(e.metadata) + EVENT_OVERHEAD for e in events])
+    except (TypeError, AttributeError):
+        raise InvalidInput("an event field has the wrong type") from None
+
+
+def take_together(waiting: "deque[Request]") -> list[Request]:
+    """Take off the front what goes into one batch. What nobody waits for is dropped."""
+    taken: list[Request] = []
+    events = size = 0
+    while waiting:
+        request = waiting[0]
+        if not request.answer.done():
+            events += len(request.events)
+            size += request.size
+            if taken and (events > BATCH_EVENTS_MAX or size > JOINED_BYTES_MAX):
+                break
+            taken.append(request)
+        waiting.popleft()
+    return taken
+
+
+class Coalescer:
+    """The appends to one stream that may be joined."""
+
+    def __init__(self, encode: Encode, send: Send) -> None:
+        """Have nothing to do."""
+        self._encode = encode
+        self._send = send
+        self._waiting: deque[Request] = deque()
+        self._runner: asyncio.Task[None] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is on its way."""
+        return self._runner is None
+
+    async def append(self, events: Sequence[Event], deadline: Deadline) -> Appended:
+        """Append, together with whoever else is appending."""
+        if not events:
+            raise InvalidInput("a batch without events")
+        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        request = Request(events, size_of(events), deadline, answer)
+        self._waiting.append(request)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        try:
+            async with asyncio.timeout(deadline.left):
+                return await answer
+        except TimeoutError:
+            applied = Applied.UNKNOWN if request.sent else Applied.NO
+            raise DeadlineExceeded("the answer did not come in time", applied=applied) from None
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                taken = take_together(self._waiting)
+                if taken:
+                    await self._deliver(taken)
+        finally:
+            self._runner = None
+            for request in self._waiting:
+                if not request.answer.done():
+                    request.answer.set_exception(Closed("the client is closed"))
+            self._waiting.clear()
+
+    async def _deliver(self, taken: list[Request]) -> None:
+        try:
+            batch = self._encode([event for request in taken for event in request.events])
+        except InvalidInput as error:
+            if len(taken) > 1:
+                # One request's mistake must not be the others' failure.
+                for request in taken:
+                    await self._deliver([request])
+            else:
+                settle(taken, error)
+            return
+        for request in taken:
+            request.sent = True
+        latest = max(taken, key=lambda request: request.deadline.at)
+        try:
+            appended = await self._send(batch, latest.deadline)
+        except VerityError as error:
+            settle(taken, error)
+        except asyncio.CancelledError:
+            settle(taken, Closed("the client was closed", applied=Applied.UNKNOWN))
+            raise
+        except Exception as error:
+            settle(taken, error)
+        else:
+            share_out(taken, appended)
+
+    async def close(self) -> None:
+        """Give up what waits or is on its way."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+
+
+def settle(taken: Sequence[Request], error: Exception) -> None:
+    """Tell all of them what went wrong, each with an exception of its own."""
+    for request in taken:
+        if request.answer.done():
+            continue
+        if isinstance(error, VerityError):
+            request.answer.set_exception(error.copy())
+        else:
+            request.answer.set_exception(error)
+
+
+def share_out(taken: Sequence[Request], appended: Appended) -> None:
+    """Tell each where its own events are."""
+    base = appended.base
+    for request in taken:
+        count = len(request.events)
+        if not request.answer.done():
+            request.answer.set_result(
+                Appended(appended.stream, base, count, appended.duplicate, appended.token)
+            )
+        if base is not None:
+            base += count

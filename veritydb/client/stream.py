@@ -1,0 +1,234 @@
+"""A stream, as a program holds it."""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from veritydb.client.coalesce import Coalescer
+from veritydb.client.connection import Connection
+from veritydb.client.convert import stream_info, to_retention
+from veritydb.client.deadline import Deadline
+from veritydb.client.reader import Pages, Query
+from veritydb.client.values import (
+    ANY,
+    LOCAL,
+    Appended,
+    Consistency,
+    Durability,
+    Expected,
+    Item,
+    ReadBatch,
+    StreamInfo,
+    Token,
+    expectation,
+    origin_of,
+)
+from veritydb.types.entry import EXPECT_ANY, OFFSET_MAX
+from veritydb.types.errors import InvalidInput, NotSupported
+from veritydb.types.event import Event
+from veritydb.types.ids import ID_BYTES, NO_ID
+from veritydb.types.labels import DataClass, Placement
+from veritydb.types.retention import Retention
+from veritydb.wire.batch import Batch, encode_batch
+
+if TYPE_CHECKING:
+    from veritydb.client.client import AsyncClient
+
+
+def encode(events: Sequence[Event]) -> Batch:
+    """Encode events; the ones without an id get a random one."""
+    return encode_batch(events, os.urandom(ID_BYTES * len(events)))
+
+
+class AsyncStream:
+    """A stream of one tenant: append to it, read it, bound what it keeps.
+
+    Made by `create_stream` or `stream`. Any number of tasks may use it at once.
+    """
+
+    def __init__(self, client: "AsyncClient", info: StreamInfo) -> None:
+        """Made by the client."""
+        self._client = client
+        self._core = client.core
+        self.id = info.id
+        self.tenant = info.tenant
+        self.name = info.name
+        self.data_class: DataClass = info.data_class
+        self.placement: Placement = info.placement
+        self.group = info.group
+        self._coalescer = Coalescer(encode, self._send_any)
+
+    def __repr__(self) -> str:
+        """Names no name: it may end up in a log."""
+        return f"<{type(self).__name__} {self.id:#x} of tenant {self.tenant}>"
+
+    # -- appending
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        expected: Expected | int = ANY,
+        origin: bytes | None = None,
+        origin_seq: int | None = None,
+        durability: Durability = Durability.LOCAL_QUORUM,
+        timeout: float | None = None,
+    ) -> Appended:
+        """Append events, all or none, and return once they are durable on a quorum.
+
+        `expected` says where the stream must be: ANY, NO_STREAM, STREAM_EXISTS or the exact offset
+        of the first event; otherwise WrongExpectedOffset tells the actual one. With `origin` (16
+        bytes) and the sequence of the first event there, a repeat is recognised for ever. Without,
+        it is sent again after a lost connection until `timeout`, and still applied only once.
+
+        Appends of several tasks with ANY and no origin may travel as one batch; their order is the
+        order of the calls. An error says whether the append is *not applied* or *unknown*.
+        """
+        deadline = self._core.deadline(timeout)
+        if durability is not Durability.LOCAL_QUORUM:
+            raise NotSupported("GEO_DURABLE needs replication across regions, which is not there")
+        who, first = origin_of(origin, origin_seq)
+        where = expectation(expected)
+        if where == EXPECT_ANY and who == NO_ID and self._client.coalesce:
+            return await self._coalescer.append(events, deadline)
+        return await self._client.appender.append(
+            self.tenant,
+            self.id,
+            encode(events),
+            deadline,
+            expected=where,
+            origin=who,
+            origin_seq=first,
+        )
+
+    async def _send_any(self, batch: Batch, deadline: Deadline) -> Appended:
+        return await self._client.appender.append(
+            self.tenant, self.id, batch, deadline, expected=EXPECT_ANY
+        )
+
+    # -- reading
+
+    def pages(self, **query: Any) -> Pages:
+        """Read page by page; the parameters are those of `read`. Close it when done."""
+        self._core.pool.check()
+        return Pages(self._core, Query(tenant=self.tenant, stream=self.id, **query))
+
+    async def read(
+        self,
+        from_offset: int | None = None,
+        *,
+        from_time: int | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        max_bytes: int = 0,
+        consistency: Consistency = LOCAL,
+        at_least: Token | None = None,
+        node: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Item]:
+        """Yield what is in the stream from an offset or a log time (ns) on, up to its end.
+
+        Forwards it begins at 0, backwards with the last event, unless told otherwise. At most
+        `limit` events; `max_bytes` bounds a page, of which one is fetched ahead. `consistency` is
+        LOCAL (what the answering node has applied), or LINEARIZABLE (no older than this call);
+        `at_least` a token after which a node may answer. `node` asks one node only. `timeout` is
+        for each page.
+
+        Yields RecordedEvent, Erased (the bytes are gone) or Truncated (a range was given up).
+        """
+        pages = self.pages(
+            from_offset=from_offset,
+            from_time=from_time,
+            backwards=backwards,
+            limit=limit,
+            max_bytes=max_bytes,
+            consistency=consistency,
+            at_least=at_least,
+            node=node,
+            timeout=timeout,
+        )
+        try:
+            while (page := await pages.next_page()) is not None:
+                for item in page.items():
+                    yield item
+        finally:
+            pages.close()
+
+    async def read_batches(
+        self,
+        from_offset: int | None = None,
+        *,
+        from_time: int | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        max_bytes: int = 0,
+        consistency: Consistency = LOCAL,
+        at_least: Token | None = None,
+        node: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ReadBatch]:
+        """The same, append by append, with nothing decoded but types and payloads."""
+        pages = self.pages(
+            from_offset=from_offset,
+            from_time=from_time,
+            backwards=backwards,
+            limit=limit,
+            max_bytes=max_bytes,
+            consistency=consistency,
+            at_least=at_least,
+            node=node,
+            timeout=timeout,
+        )
+        try:
+            while (page := await pages.next_page()) is not None:
+                for batch in page.batches():
+                    yield batch
+        finally:
+            pages.close()
+
+    # -- the stream itself
+
+    async def info(self, *, timeout: float | None = None) -> StreamInfo:
+        """What the stream is now, no older than this call."""
+        return await self._client.show(self.group, self.ref, self._core.deadline(timeout))
+
+    async def seal(self, *, timeout: float | None = None) -> StreamInfo:
+        """Accept no more events, for ever. Sealing twice is harmless."""
+        return await self._command("seal", timeout)
+
+    async def truncate(self, before: int, *, timeout: float | None = None) -> StreamInfo:
+        """Give up all events before an offset. It cannot be undone."""
+        if not 0 <= before <= OFFSET_MAX:
+            raise InvalidInput("an offset is 0 or more")
+        return await self._command("truncate", timeout, before=before)
+
+    async def set_retention(
+        self, retention: Retention, *, timeout: float | None = None
+    ) -> StreamInfo:
+        """Bound what the stream keeps from now on, by age in log time, bytes and events."""
+        if not retention.valid:
+            raise InvalidInput("a bound of a retention is out of range")
+        return await self._command("setRetention", timeout, retention=to_retention(retention))
+
+    async def _command(self, method: str, timeout: float | None, **parameters: Any) -> StreamInfo:
+        async def send(connection: Connection, deadline: Deadline) -> StreamInfo:
+            result = await connection.ask(
+                "streams",
+                method,
+                stream=self.ref,
+                timeoutMs=deadline.left_ms,
+                **parameters,
+            )
+            return stream_info(result.ok.stream)
+
+        # Each of them comes to the same if it is carried out twice.
+        return await self._core.on_primary(self.group, send, self._core.deadline(timeout))
+
+    @property
+    def ref(self) -> dict[str, int]:
+        """The stream in the words of the schema."""
+        return {"tenant": self.tenant, "id": self.id}
+
+    async def close(self) -> None:
+        """Give up appends that have not been answered. The client does it when it is closed."""
+        await self._coalescer.close()

@@ -1,0 +1,430 @@
+"""The client for Trio programs: `veritydb.trio`."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from veritydb.client.audit import AuditOp, AuditProof
+from veritydb.client.client import AsyncClient, connect_over
+from veritydb.client.client import connect as connect_async
+from veritydb.client.core import STATUS_TIMEOUT_S
+from veritydb.client.deadline import DEFAULT_TIMEOUT_S
+from veritydb.client.pages import Page
+from veritydb.client.reader import Pages
+from veritydb.client.stream import AsyncStream
+from veritydb.client.thread import LoopThread
+from veritydb.client.transport import Dial
+from veritydb.client.values import (
+    ANY,
+    LOCAL,
+    Appended,
+    Consistency,
+    Durability,
+    Expected,
+    GroupInfo,
+    Item,
+    NodeStatus,
+    Offsets,
+    Policy,
+    PublishOptions,
+    ReadBatch,
+    StreamInfo,
+    Token,
+    Write,
+)
+from veritydb.policy.state import Rules
+from veritydb.types.errors import Applied, Closed
+from veritydb.types.event import Event
+from veritydb.types.ids import GLOBAL_GROUP
+from veritydb.types.labels import DataClass, Placement
+from veritydb.types.retention import Retention
+
+T = TypeVar("T")
+
+
+class TrioStream:
+    """A stream of one tenant. The methods are those of `AsyncStream`."""
+
+    def __init__(self, client: "TrioClient", inner: AsyncStream) -> None:
+        """Made by the client."""
+        self._client = client
+        self._inner = inner
+        self.id = inner.id
+        self.tenant = inner.tenant
+        self.name = inner.name
+        self.data_class = inner.data_class
+        self.placement = inner.placement
+        self.group = inner.group
+
+    def __repr__(self) -> str:
+        """Names no name: it may end up in a log."""
+        return f"<{type(self).__name__} {self.id:#x} of tenant {self.tenant}>"
+
+    def __eq__(self, other: object) -> bool:
+        """Two handles of one stream of one client are the same."""
+        return isinstance(other, TrioStream) and other._inner is self._inner
+
+    def __hash__(self) -> int:
+        """As equality says."""
+        return hash(self._inner)
+
+    # -- appending
+
+    async def append(
+        self,
+        events: Sequence[Event],
+        *,
+        expected: Expected | int = ANY,
+        origin: bytes | None = None,
+        origin_seq: int | None = None,
+        durability: Durability = Durability.LOCAL_QUORUM,
+        timeout: float | None = None,
+    ) -> Appended:
+        """As `AsyncStream.append`."""
+        return await self._client.run(
+            lambda: self._inner.append(
+                events,
+                expected=expected,
+                origin=origin,
+                origin_seq=origin_seq,
+                durability=durability,
+                timeout=timeout,
+            )
+        )
+
+    # -- reading
+
+    async def read(
+        self,
+        from_offset: int | None = None,
+        *,
+        from_time: int | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        max_bytes: int = 0,
+        consistency: Consistency = LOCAL,
+        at_least: Token | None = None,
+        node: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Item]:
+        """As `AsyncStream.read`."""
+        async for page in self._pages(
+            from_offset=from_offset,
+            from_time=from_time,
+            backwards=backwards,
+            limit=limit,
+            max_bytes=max_bytes,
+            consistency=consistency,
+            at_least=at_least,
+            node=node,
+            timeout=timeout,
+        ):
+            for item in page.items():
+                yield item
+
+    async def read_batches(
+        self,
+        from_offset: int | None = None,
+        *,
+        from_time: int | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        max_bytes: int = 0,
+        consistency: Consistency = LOCAL,
+        at_least: Token | None = None,
+        node: str | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ReadBatch]:
+        """As `AsyncStream.read_batches`."""
+        async for page in self._pages(
+            from_offset=from_offset,
+            from_time=from_time,
+            backwards=backwards,
+            limit=limit,
+            max_bytes=max_bytes,
+            consistency=consistency,
+            at_least=at_least,
+            node=node,
+            timeout=timeout,
+        ):
+            for batch in page.batches():
+                yield batch
+
+    async def _pages(self, **query: Any) -> AsyncIterator[Page]:
+        pages = await self._client.run(lambda: _made(self._inner, query))
+        try:
+            while (page := await self._client.run(pages.next_page)) is not None:
+                yield page
+        finally:
+            self._client.closing(pages)
+
+    # -- the stream itself
+
+    async def info(self, *, timeout: float | None = None) -> StreamInfo:
+        """As `AsyncStream.info`."""
+        return await self._client.run(lambda: self._inner.info(timeout=timeout))
+
+    async def seal(self, *, timeout: float | None = None) -> StreamInfo:
+        """As `AsyncStream.seal`."""
+        return await self._client.run(lambda: self._inner.seal(timeout=timeout))
+
+    async def truncate(self, before: int, *, timeout: float | None = None) -> StreamInfo:
+        """As `AsyncStream.truncate`."""
+        return await self._client.run(lambda: self._inner.truncate(before, timeout=timeout))
+
+    async def set_retention(
+        self, retention: Retention, *, timeout: float | None = None
+    ) -> StreamInfo:
+        """As `AsyncStream.set_retention`."""
+        return await self._client.run(lambda: self._inner.set_retention(retention, timeout=timeout))
+
+
+class TrioClient:
+    """A cluster, as a Trio program sees it. Made by `veritydb.trio.connect`.
+
+    The methods are those of `AsyncClient`. Cancelling one gives up waiting; an append that is on
+    its way may still be applied.
+    """
+
+    def __init__(self, thread: LoopThread, inner: AsyncClient) -> None:
+        """Use `veritydb.trio.connect` instead."""
+        self._thread = thread
+        self._inner = inner
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine of the asynchronous client in its thread, and wait for it."""
+        return await finished(self._thread.submit(work))
+
+    def closing(self, pages: Pages) -> None:
+        """End a read, wherever it is."""
+        self._thread.later(pages.close)
+
+    async def _each(self, make: Callable[[], AsyncGenerator[T, None]]) -> AsyncIterator[T]:
+        items = make()
+        try:
+            while (item := await self.run(lambda: anext(items, None))) is not None:
+                yield item
+        finally:
+            self._thread.forget(items.aclose)
+
+    # -- streams
+
+    async def create_stream(
+        self,
+        name: str,
+        *,
+        tenant: int,
+        data_class: DataClass,
+        placement: Placement,
+        retention: Retention | None = None,
+        timeout: float | None = None,
+    ) -> TrioStream:
+        """As `AsyncClient.create_stream`."""
+        return TrioStream(
+            self,
+            await self.run(
+                lambda: self._inner.create_stream(
+                    name,
+                    tenant=tenant,
+                    data_class=data_class,
+                    placement=placement,
+                    retention=retention,
+                    timeout=timeout,
+                )
+            ),
+        )
+
+    async def stream(
+        self,
+        name: str,
+        *,
+        tenant: int,
+        placement: Placement | None = None,
+        timeout: float | None = None,
+    ) -> TrioStream:
+        """As `AsyncClient.stream`."""
+        return TrioStream(
+            self,
+            await self.run(
+                lambda: self._inner.stream(
+                    name, tenant=tenant, placement=placement, timeout=timeout
+                )
+            ),
+        )
+
+    async def list_streams(
+        self,
+        *,
+        tenant: int,
+        placement: Placement | None = None,
+        timeout: float | None = None,
+    ) -> list[StreamInfo]:
+        """As `AsyncClient.list_streams`."""
+        return await self.run(
+            lambda: self._inner.list_streams(tenant=tenant, placement=placement, timeout=timeout)
+        )
+
+    async def publish(
+        self,
+        *,
+        tenant: int,
+        stream: str,
+        payloads: Sequence[bytes],
+        opts: PublishOptions | None = None,
+    ) -> Offsets:
+        """As `AsyncClient.publish`."""
+        return await self.run(
+            lambda: self._inner.publish(tenant=tenant, stream=stream, payloads=payloads, opts=opts)
+        )
+
+    async def append_many(
+        self,
+        writes: Mapping[TrioStream, Sequence[Event] | Write],
+        *,
+        timeout: float | None = None,
+    ) -> dict[TrioStream, Appended]:
+        """As `AsyncClient.append_many`."""
+        asked = {handle._inner: one for handle, one in writes.items()}
+        answers = await self.run(lambda: self._inner.append_many(asked, timeout=timeout))
+        return {handle: answers[handle._inner] for handle in writes}
+
+    # -- policy
+
+    async def policy(self, *, group: int = GLOBAL_GROUP, timeout: float | None = None) -> Policy:
+        """As `AsyncClient.policy`."""
+        return await self.run(lambda: self._inner.policy(group=group, timeout=timeout))
+
+    async def set_policy(
+        self,
+        rules: Rules,
+        *,
+        expected_version: int,
+        group: int = GLOBAL_GROUP,
+        timeout: float | None = None,
+    ) -> Policy:
+        """As `AsyncClient.set_policy`."""
+        return await self.run(
+            lambda: self._inner.set_policy(
+                rules, expected_version=expected_version, group=group, timeout=timeout
+            )
+        )
+
+    # -- audit
+
+    async def audit(
+        self,
+        tenant: int,
+        *,
+        placement: Placement | None = None,
+        from_op: int = 1,
+        timeout: float | None = None,
+    ) -> AsyncIterator[AuditOp]:
+        """As `AsyncClient.audit`."""
+        async for op in self._each(
+            lambda: self._inner.audit(tenant, placement=placement, from_op=from_op, timeout=timeout)
+        ):
+            yield op
+
+    async def audit_export(
+        self,
+        tenant: int,
+        *,
+        placement: Placement | None = None,
+        from_op: int = 1,
+        timeout: float | None = None,
+    ) -> AsyncIterator[AuditOp]:
+        """As `AsyncClient.audit_export`."""
+        async for op in self._each(
+            lambda: self._inner.audit_export(
+                tenant, placement=placement, from_op=from_op, timeout=timeout
+            )
+        ):
+            yield op
+
+    async def audit_verify(
+        self,
+        tenant: int,
+        *,
+        placement: Placement | None = None,
+        timeout: float | None = None,
+    ) -> list[AuditProof]:
+        """As `AsyncClient.audit_verify`."""
+        return await self.run(
+            lambda: self._inner.audit_verify(tenant, placement=placement, timeout=timeout)
+        )
+
+    # -- the cluster
+
+    async def directory(self, *, timeout: float | None = None) -> list[GroupInfo]:
+        """As `AsyncClient.directory`."""
+        return await self.run(lambda: self._inner.directory(timeout=timeout))
+
+    async def status(self, *, timeout: float = STATUS_TIMEOUT_S) -> list[NodeStatus]:
+        """As `AsyncClient.status`."""
+        return await self.run(lambda: self._inner.status(timeout=timeout))
+
+    async def step_down(self, group: int, *, timeout: float | None = None) -> None:
+        """As `AsyncClient.step_down`."""
+        await self.run(lambda: self._inner.step_down(group, timeout=timeout))
+
+    async def replace(self, group: int, index: int, *, timeout: float | None = None) -> int:
+        """As `AsyncClient.replace`."""
+        return await self.run(lambda: self._inner.replace(group, index, timeout=timeout))
+
+
+async def _made(stream: AsyncStream, query: dict[str, Any]) -> Pages:
+    return stream.pages(**query)
+
+
+async def finished(answer: "Future[T]") -> T:
+    """Wait for what another thread does. Cancelled, it cancels that and waits for its end."""
+    over = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def tell(_: "Future[T]") -> None:
+        try:
+            token.run_sync_soon(over.set)
+        except trio.RunFinishedError:
+            # Nobody waits any more.
+            return
+
+    answer.add_done_callback(tell)
+    try:
+        await over.wait()
+    except trio.Cancelled:
+        answer.cancel()
+        raise
+    try:
+        return answer.result()
+    except CancelledError:
+        raise Closed("the client was closed", applied=Applied.UNKNOWN) from None
+
+
+@asynccontextmanager
+async def connect(
+    url: str = "",
+    *,
+    timeout: float = DEFAULT_TIMEOUT_S,
+    coalesce: bool = True,
+    dial: Dial | None = None,
+) -> AsyncIterator[TrioClient]:
+    """Connect to a cluster: `async with connect("veritydb://host:port,host:port") as db`.
+
+    The work is done in one background thread. `dial` is for embedded nodes. Raises Unavailable if
+    no node answers in time.
+    """
+    if dial is None:
+        connecting = connect_async(url, timeout=timeout, coalesce=coalesce)
+    else:
+        connecting = connect_over(dial, timeout=timeout, coalesce=coalesce)
+    thread = LoopThread(lambda: connecting)
+    try:
+        yield TrioClient(thread, await finished(thread.opened))
+    finally:
+        thread.stop()
+        with trio.CancelScope(shield=True):
+            await finished(thread.ended)
+        thread.join()
