@@ -92,6 +92,21 @@ class Node:
         return self.state.op
 
     @property
+    def applied_time(self) -> int:
+        """Log time (ns) of `applied`."""
+        return self.state.time
+
+    @property
+    def entries(self) -> int:
+        """How many entries were applied: the index of the next outcome record."""
+        return self.state.entries
+
+    @property
+    def outcomes_head(self) -> bytes:
+        """The outcome chain's head at `applied`."""
+        return self.state.outcomes
+
+    @property
     def ready(self) -> bool:
         """Whether this replica serves: in normal status, with all it knows committed applied."""
         caught_up = self.state.op >= self.replica.commit_max
