@@ -30,6 +30,7 @@ RECORD_BYTES = 256
 PAD = bytes(RECORD_BYTES - HEAD.size - frame.HEADER_BYTES)
 BLANK = bytes(RECORD_BYTES)
 STEP_BYTES = 4 << 20
+SCAN_BYTES = 64 << 10
 assert len(PAD) == 32
 
 
@@ -141,7 +142,7 @@ class Journal:
         last, at = after, (after + 1) * RECORD_BYTES
         while (found := self._disk.next_data(JOURNAL, at)) is not None:
             at = found - found % RECORD_BYTES
-            data = self._disk.read(JOURNAL, at, 1 << 20)
+            data = self._disk.read(JOURNAL, at, SCAN_BYTES)
             filled = len(data.rstrip(b"\0"))
             if filled:
                 last = (at + filled - 1) // RECORD_BYTES

@@ -5,7 +5,10 @@ frame was durable, and no record says that nothing was acknowledged. `TABLE` is 
 are; the order of its rows does not matter, exactly one row matches (a test goes through them all).
 """
 
+from collections.abc import Iterator
 from enum import Enum
+from itertools import product
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,7 +33,7 @@ class Decision(Enum):
     UNCERTAIN = "the log may go on; touch nothing and do not vote"
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class Found(NamedTuple):
     """What is known of one op, given the header before it.
 
     `record`: what its journal record is; one that does not follow the header before counts as
@@ -184,6 +187,16 @@ TABLE = (
 FLAGS = ("frame", "contradicted", "vouched", "known", "later")
 
 
+def everything() -> Iterator[Found]:
+    """Yield all that can be found."""
+    for record in RecordState:
+        for flags in product((False, True), repeat=len(FLAGS)):
+            found = Found(record, *flags)
+            if possible(found):
+                yield found
+    assert len(FLAGS) == len(Found._fields) - 1
+
+
 def possible(found: Found) -> bool:
     """Whether the flags can stand together: only a record is contradicted, only a frame vouched."""
     assert isinstance(found.record, RecordState)
@@ -200,11 +213,14 @@ def matches(row: Row, found: Found) -> bool:
     )
 
 
-def decide(found: Found) -> Decision:
-    """Return the decision of the one row that matches."""
+def row_for(found: Found) -> Row:
+    """Return the one row that matches."""
     rows = [row for row in TABLE if matches(row, found)]
     assert len(rows) == 1, "the recovery table is ambiguous or has a gap"
-    return rows[0].decision
+    return rows[0]
+
+
+DECISIONS = {found: row_for(found).decision for found in everything()}
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -319,16 +335,15 @@ class _Recovery:
                 whole = candidate
                 if vouched:
                     break
-        decision = decide(
-            Found(
-                record=state,
-                frame=whole is not None,
-                contradicted=header is not None and contradicted(header, self._state),
-                vouched=vouched,
-                known=known is not None,
-                later=self._last_counted > op,
-            )
+        found = Found(
+            record=state,
+            frame=whole is not None,
+            contradicted=header is not None and contradicted(header, self._state),
+            vouched=vouched,
+            known=known is not None,
+            later=self._last_counted > op,
         )
+        decision = DECISIONS[found]
         if decision == Decision.RESTORE:
             assert whole is not None and vouched
             return decision, whole.header
