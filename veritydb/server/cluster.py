@@ -84,7 +84,7 @@ class ClusterHandler(ClusterServer):  # type: ignore[misc]
 
 def serves(one: Hosted) -> bool:
     """Whether a group's replica here can do its part."""
-    return one.started and not one.group.failed and one.group.node.ready
+    return one.started and one.group.serves
 
 
 def put_group(to: Any, one: Hosted) -> None:

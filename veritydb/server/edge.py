@@ -145,8 +145,7 @@ class Edge:
 
     def must_lead(self, one: Hosted) -> None:
         """Raise Refused unless this node is the group's primary and serves."""
-        node = one.group.node
-        if not (node.replica.is_primary and node.ready):
+        if not one.group.leads:
             raise one.group.not_primary()
 
     # -- how fresh

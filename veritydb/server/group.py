@@ -264,11 +264,21 @@ class Group:
         while self._appliers and self._appliers[0][0] <= self._applied:
             self._resolve(heapq.heappop(self._appliers)[1], None)
 
+    @property
+    def serves(self) -> bool:
+        """Whether this replica does its part: leads, or follows without lagging much."""
+        return not self.failed and self.node.halted is None and self.node.replica.ready
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the primary and has applied all that earlier views left."""
+        return self.node.replica.is_primary and self.serves
+
     def not_primary(self) -> Refused:
         """The refusal that says where the primary is, as far as this node knows."""
         replica = self.node.replica
         address = self.primary_address()
-        if not self.node.ready or replica.is_primary or not address:
+        if not self.serves or replica.is_primary or not address:
             return Refused(EdgeCode.NOT_READY, retry_after_ms=50)
         return Refused(EdgeCode.NOT_PRIMARY, redirect=address)
 
