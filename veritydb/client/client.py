@@ -14,7 +14,7 @@ from veritydb.client.core import Core
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
 from veritydb.client.refusal import check
 from veritydb.client.routing import Routing, parse_url
-from veritydb.client.stream import AsyncStream, encode
+from veritydb.client.stream import AsyncStream, encode, show
 from veritydb.client.transport import Dial, dial_tcp
 from veritydb.client.values import (
     Appended,
@@ -124,7 +124,7 @@ class AsyncClient(AsyncAdmin):
         async def look(group: int) -> StreamInfo | VerityError:
             named = {"name": name, "placement": to_placement(routing.placement(group))}
             try:
-                return await self.show(group, {"tenant": tenant, "named": named}, deadline)
+                return await show(self.core, group, {"tenant": tenant, "named": named}, deadline)
             except VerityError as error:
                 return error
 
@@ -143,15 +143,6 @@ class AsyncClient(AsyncAdmin):
         if not found:
             raise failed[0]
         return self._handle(found[0])
-
-    async def show(self, group: int, ref: Mapping[str, Any], deadline: Deadline) -> StreamInfo:
-        """Ask a group's primary for a stream, by the words of the schema."""
-
-        async def ask(connection: Connection, deadline: Deadline) -> StreamInfo:
-            result = await connection.ask("streams", "show", stream=ref, linearizable=True)
-            return stream_info(result.stream)
-
-        return await self.core.on_primary(group, ask, deadline)
 
     async def list_streams(
         self,
@@ -182,8 +173,9 @@ class AsyncClient(AsyncAdmin):
                 afterId=found[-1].id if found else 0,
                 limit=LIST_ENTRIES_MAX,
             )
-            found.extend(map(stream_info, check(response.res).streams))
-            return bool(response.more)
+            result = check(response.res)
+            found.extend(map(stream_info, result.streams))
+            return bool(result.more)
 
         while True:
             known = len(found)
@@ -194,7 +186,9 @@ class AsyncClient(AsyncAdmin):
         """Return the one handle of a stream, so that its appends can be joined."""
         handle = self._streams.get(info.id)
         if handle is None:
-            handle = self._streams[info.id] = AsyncStream(self, info)
+            handle = self._streams[info.id] = AsyncStream(
+                self.core, self.appender, info, self.coalesce
+            )
         return handle
 
     # -- appending by other means
@@ -273,13 +267,13 @@ class AsyncClient(AsyncAdmin):
             return dict(zip(asked, answers, strict=True))
 
     async def _end(self, handle: AsyncStream, expected: Expected | int, deadline: Deadline) -> int:
-        info = await self.show(handle.group, handle.ref, deadline)
+        info = await show(self.core, handle.group, handle.ref, deadline)
         if info.next_offset == 0 and expectation(expected) == EXPECT_EXISTS:
             raise WrongExpectedOffset("the stream has no events", actual=0)
         return info.next_offset
 
     async def _must_be_at(self, handle: AsyncStream, where: int, deadline: Deadline) -> None:
-        info = await self.show(handle.group, handle.ref, deadline)
+        info = await show(self.core, handle.group, handle.ref, deadline)
         if info.next_offset != (0 if where == EXPECT_NO_STREAM else where):
             raise WrongExpectedOffset(
                 "the stream's next offset is not the expected one", actual=info.next_offset

@@ -1,12 +1,14 @@
 """A stream, as a program holds it."""
 
 import os
-from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
+from veritydb.client.appender import Appender
 from veritydb.client.coalesce import Coalescer
 from veritydb.client.connection import Connection
 from veritydb.client.convert import stream_info, to_retention
+from veritydb.client.core import Core
 from veritydb.client.deadline import Deadline
 from veritydb.client.reader import Pages, Query
 from veritydb.client.values import (
@@ -31,13 +33,20 @@ from veritydb.types.labels import DataClass, Placement
 from veritydb.types.retention import Retention
 from veritydb.wire.batch import Batch, encode_batch
 
-if TYPE_CHECKING:
-    from veritydb.client.client import AsyncClient
-
 
 def encode(events: Sequence[Event]) -> Batch:
     """Encode events; the ones without an id get a random one."""
     return encode_batch(events, os.urandom(ID_BYTES * len(events)))
+
+
+async def show(core: Core, group: int, ref: Mapping[str, Any], deadline: Deadline) -> StreamInfo:
+    """Ask a group's primary for a stream, in the words of the schema."""
+
+    async def ask(connection: Connection, deadline: Deadline) -> StreamInfo:
+        result = await connection.ask("streams", "show", stream=ref, linearizable=True)
+        return stream_info(result.stream)
+
+    return await core.on_primary(group, ask, deadline)
 
 
 class AsyncStream:
@@ -46,10 +55,11 @@ class AsyncStream:
     Made by `create_stream` or `stream`. Any number of tasks may use it at once.
     """
 
-    def __init__(self, client: "AsyncClient", info: StreamInfo) -> None:
+    def __init__(self, core: Core, appender: Appender, info: StreamInfo, coalesce: bool) -> None:
         """Made by the client."""
-        self._client = client
-        self._core = client.core
+        self._core = core
+        self._appender = appender
+        self._coalesce = coalesce
         self.id = info.id
         self.tenant = info.tenant
         self.name = info.name
@@ -89,9 +99,9 @@ class AsyncStream:
             raise NotSupported("GEO_DURABLE needs replication across regions, which is not there")
         who, first = origin_of(origin, origin_seq)
         where = expectation(expected)
-        if where == EXPECT_ANY and who == NO_ID and self._client.coalesce:
+        if where == EXPECT_ANY and who == NO_ID and self._coalesce:
             return await self._coalescer.append(events, deadline)
-        return await self._client.appender.append(
+        return await self._appender.append(
             self.tenant,
             self.id,
             encode(events),
@@ -102,7 +112,7 @@ class AsyncStream:
         )
 
     async def _send_any(self, batch: Batch, deadline: Deadline) -> Appended:
-        return await self._client.appender.append(
+        return await self._appender.append(
             self.tenant, self.id, batch, deadline, expected=EXPECT_ANY
         )
 
@@ -190,7 +200,7 @@ class AsyncStream:
 
     async def info(self, *, timeout: float | None = None) -> StreamInfo:
         """What the stream is now, no older than this call."""
-        return await self._client.show(self.group, self.ref, self._core.deadline(timeout))
+        return await show(self._core, self.group, self.ref, self._core.deadline(timeout))
 
     async def seal(self, *, timeout: float | None = None) -> StreamInfo:
         """Accept no more events, for ever. Sealing twice is harmless."""
