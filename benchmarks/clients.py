@@ -1,0 +1,62 @@
+"""The client processes of a measurement, told what to do from here."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.processes import ChildFailed, Family, Talker
+from benchmarks.tasks import Answer, Failed, Ready, Task, read_answer, to_line
+
+SPARE_SECONDS = 60.0
+A = TypeVar("A")
+
+
+class Client:
+    """One client process."""
+
+    def __init__(self, talker: Talker) -> None:
+        """Use a process that runs `benchmarks.load`."""
+        self._talker = talker
+
+    def begin(self, task: Task) -> None:
+        """Hand it a task, and do not wait."""
+        self._talker.say(to_line(task))
+
+    def go_on(self, text: str = "") -> None:
+        """Say what a task that is ready waits for."""
+        self._talker.say(text.encode())
+
+    def wait_ready(self) -> None:
+        """Wait until the task can begin."""
+        self.result(Ready, SPARE_SECONDS)
+
+    def result(self, kind: type[A], timeout: float) -> A:
+        """Wait for an answer of that kind. Raises ChildFailed if it is none."""
+        answer: Answer = read_answer(self._talker.hear(timeout))
+        if isinstance(answer, Failed):
+            raise ChildFailed(f"a client failed: {answer.why}")
+        assert isinstance(answer, kind), answer
+        return answer
+
+    def do(self, task: Task, kind: type[A], timeout: float) -> A:
+        """Have a task done that needs no more words."""
+        self.begin(task)
+        return self.result(kind, timeout)
+
+
+class Clients:
+    """Starts client processes when they are first needed, and keeps them."""
+
+    def __init__(self, family: Family, directory: Path) -> None:
+        """Start none yet; what they complain of goes to a file in the directory."""
+        self._family = family
+        self._directory = directory
+        self._started: list[Client] = []
+
+    def take(self, count: int) -> list[Client]:
+        """The first so many clients."""
+        while len(self._started) < count:
+            name = f"client-{len(self._started) + 1}"
+            log = self._directory / f"{name}.log"
+            talker = self._family.add(Talker(name, ["-m", "benchmarks.load"], log))
+            self._started.append(Client(talker))
+        return self._started[:count]
