@@ -86,7 +86,8 @@ def new_holes(whole: Frame, indexes: Sequence[int]) -> list[Hole]:
             entry.part_table(body[start + entry.HEADER_BYTES :], header.parts)
         ):
             events = body[at + part.descriptor_len :][: part.events_len]
-            if events and (index, number) not in known:
+            # A part that counts no events says how the others are to be read, and stays.
+            if part.events and events and (index, number) not in known:
                 found.append(Hole(index, number, sha256(events).digest()))
             at += part.descriptor_len + part.events_len
     return found

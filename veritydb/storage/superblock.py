@@ -6,7 +6,8 @@
              +-------+--------+------+----------+-----------------+---------------+------+
 
 The checksum covers all but itself and the copy's number, so four good copies are equal but for that
-number. Copies 0 and 1 are written and synced, then 2 and 3: never are more than two in doubt.
+number. Each is written and synced before the next: never is more than one in doubt, so that a power
+cut in the midst and a rotten copy together still leave two.
 
 Reading takes the highest sequence of an intact copy, if a second copy vouches for it: an equal one,
 or one whose checksum it names as its parent. Taking up an unfinished write finishes it, as if power
@@ -140,16 +141,18 @@ def decode(data: bytes, copy: int) -> Superblock | None:
 
 
 def write(disk: Disk, block: Superblock, name: str = SUPERBLOCK) -> None:
-    """Write all copies, one half after the other. Durable on return. Raises DiskError."""
+    """Write all copies, one after the other. Durable on return. Raises DiskError."""
     assert block.sequence > 0
-    for half in (0, 2):
-        copies = encode(block, half), encode(block, half + 1)
-        disk.write(name, half * COPY_BYTES, copies)
+    for copy in range(COPIES):
+        disk.write(name, copy * COPY_BYTES, (encode(block, copy),))
         disk.sync(name)
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """What reading the copies came to: the superblock, and the copies that do not hold it."""
+    """What reading the copies came to: the superblock, and the copies that do not hold it.
+
+    Those that are not intact come first: an older one may be all that vouches for the newest.
+    """
 
     block: Superblock
     stale: tuple[int, ...]
@@ -167,7 +170,9 @@ def choose(copies: list[Superblock | None]) -> Choice | None:
     parents = sum(checksum(copy) == newest.parent for copy in intact)
     if rivals or (twins < 2 and not parents):
         return None
-    return Choice(newest, tuple(at for at, copy in enumerate(copies) if copy != newest))
+    broken = [at for at, copy in enumerate(copies) if copy is None]
+    older = [at for at, copy in enumerate(copies) if copy is not None and copy != newest]
+    return Choice(newest, (*broken, *older))
 
 
 def read_copies(disk: Disk) -> list[Superblock | None]:
@@ -199,11 +204,8 @@ def load(disk: Disk) -> Choice:
 
 
 def mend(disk: Disk, choice: Choice) -> None:
-    """Rewrite the copies that do not hold what was chosen, again one half after the other."""
+    """Rewrite the copies that do not hold what was chosen, again one after the other."""
     assert all(0 <= copy < COPIES for copy in choice.stale)
-    for half in ((0, 1), (2, 3)):
-        stale = [copy for copy in half if copy in choice.stale]
-        for copy in stale:
-            disk.write(SUPERBLOCK, copy * COPY_BYTES, (encode(choice.block, copy),))
-        if stale:
-            disk.sync(SUPERBLOCK)
+    for copy in choice.stale:
+        disk.write(SUPERBLOCK, copy * COPY_BYTES, (encode(choice.block, copy),))
+        disk.sync(SUPERBLOCK)
