@@ -70,6 +70,7 @@ def append(
     origin: bytes = NO_ID,
     seq: int = 0,
     tenant: int = 1,
+    sent_at: int = START,
 ) -> tuple[EntryHeader, bytes]:
     return EntryHeader(
         kind=Kind.APPEND,
@@ -80,7 +81,7 @@ def append(
         batch=batch,
         origin=origin,
         origin_seq=seq,
-        sent_at=START if batch != NO_ID else 0,
+        sent_at=sent_at if batch != NO_ID else 0,
         events=events,
         body_len=PART_BYTES + 100 * events,
     ), b""
@@ -131,6 +132,8 @@ def script() -> Iterator[tuple[int, list[tuple[EntryHeader, bytes]]]]:
     yield 1, [(EntryHeader(kind=Kind.COMMAND, tenant=TenantId(1), body_len=8), b"\xff" * 8)]
     yield 700, [append(1, 1, batch=ids[6]), append(1, 1, batch=ids[6]), append(1, 1)]
     yield 1, [append(1, 1, batch=ids[7]), command(CreateStream("", DataClass.PHI, HOME))]
+    late = START + 700 * SECOND_NS
+    yield 1, [append(1, 1, batch=bytes([n]) * 16, sent_at=late) for n in range(20, 40)]
 
 
 def run() -> tuple[KernelState, list[Outcome], bytes]:

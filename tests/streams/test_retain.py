@@ -75,6 +75,19 @@ def test_age_alone_empties_an_idle_stream() -> None:
     assert group.append(stream).base == 5
 
 
+def test_a_run_goes_when_its_youngest_event_is_too_old() -> None:
+    group = Group()
+    age = 10 * SHARES * SECOND_NS
+    stream = group.create("s", Retention(max_age_ns=age))
+    group.append(stream)
+    group.append(stream, after=9 * SECOND_NS)
+    assert len(group.state.streams.retained[stream].runs) == 1
+    group.pulse(after=age - 2 * SECOND_NS)
+    assert group.stream(stream).floor == 0
+    group.pulse(after=3 * SECOND_NS)
+    assert group.stream(stream).floor == 2
+
+
 def test_one_pulse_is_bounded_and_the_next_goes_on() -> None:
     group = Group()
     count = PULSE_STREAMS_MAX + 10
