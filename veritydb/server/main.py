@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import gc
 import os
 import resource
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import capnp
 import trio
 
+from veritydb.server.collector import Collector
 from veritydb.server.config import Config, NodePart, split_address
 from veritydb.server.datadir import DataDir, open_dir
 from veritydb.server.failures import (
@@ -91,7 +91,7 @@ async def run_node(config: Config, name: str, data: DataDir, log: Log) -> None:
     """Run a node on this loop until it is told to stop."""
     loop = asyncio.get_running_loop()
     part = config.node(name)
-    server = NodeServer(config, name, data, log, ending(log))
+    server = NodeServer(config, name, data, log, ending(log), Collector())
     listening: list[asyncio.Server] = []
 
     async def main(_stop: Callable[[], None]) -> None:
@@ -130,9 +130,6 @@ async def listen_all(server: NodeServer, part: NodePart) -> list[asyncio.Server]
 def serve(config: Config, name: str, path: Path) -> int:
     """Run a node until SIGTERM or SIGINT; return the exit status. Raises StartError."""
     tune_process()
-    # What is loaded now stays; the collector need not look at it ever again.
-    gc.collect()
-    gc.freeze()
     log = Log(level_from(config.server.log_level), config.server.log_format, node=name)
     data = open_dir(config, name, path)
     log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)

@@ -14,6 +14,7 @@ import trio
 from veritydb.kernel.state import genesis
 from veritydb.node.config import NodeConfig
 from veritydb.policy.placement import Directory
+from veritydb.server.collector import Collector
 from veritydb.server.config import Config, GroupPart
 from veritydb.server.datadir import DataDir, identity
 from veritydb.server.edge import Edge
@@ -40,13 +41,25 @@ Fatal = Callable[[str, BaseException | str], None]
 class NodeServer:
     """A node that runs in this process. Make and use it on the thread of its asyncio loop."""
 
-    def __init__(self, config: Config, name: str, data: DataDir, log: Log, fatal: Fatal) -> None:
-        """`fatal` ends this process or, where it is not ours to end, this node. Any thread."""
+    def __init__(
+        self,
+        config: Config,
+        name: str,
+        data: DataDir,
+        log: Log,
+        fatal: Fatal,
+        collector: Collector | None = None,
+    ) -> None:
+        """`fatal` ends this process or, where it is not ours to end, this node. Any thread.
+
+        Without a `collector` the process collects its garbage as it likes.
+        """
         self.config = config
         self.name = name
         self.log = log
         self._data = data
         self._fatal = fatal
+        self._collector = collector
         self._loop = asyncio.get_running_loop()
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.hosted: dict[int, Hosted] = {}
@@ -98,6 +111,8 @@ class NodeServer:
         self._ticking = self._loop.call_later(self.config.server.tick_ms / 1000, self._tick)
         for one in self.hosted.values():
             one.tick()
+        if self._collector is not None:
+            self._collector.turn()
 
     # -- the life of a node, under Trio
 
