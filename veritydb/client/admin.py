@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from veritydb.client import audit
-from veritydb.client.audit import AuditOp, AuditProof, ChainCheck
+from veritydb.client.audit import AuditOp, AuditPage, AuditProof, ChainCheck
 from veritydb.client.connection import Connection
 from veritydb.client.convert import from_rules, group_infos, to_rules
 from veritydb.client.core import STATUS_TIMEOUT_S, Core
@@ -96,8 +96,11 @@ class AsyncAdmin:
         timeout: float | None = None,
     ) -> AsyncGenerator[AuditOp, None]:
         """Yield what became of a tenant's commands, in one place or group after group."""
-        async for op in self._audit(tenant, placement, from_op, every=False, timeout=timeout):
-            yield op
+        async for page in self.audit_pages(
+            tenant, placement=placement, from_op=from_op, timeout=timeout
+        ):
+            for op in page.ops:
+                yield op
 
     async def audit_export(
         self,
@@ -108,22 +111,25 @@ class AsyncAdmin:
         timeout: float | None = None,
     ) -> AsyncGenerator[AuditOp, None]:
         """The same with every op, and of other tenants the bare hashes: a chain to be verified."""
-        async for op in self._audit(tenant, placement, from_op, every=True, timeout=timeout):
-            yield op
+        async for page in self.audit_pages(
+            tenant, placement=placement, from_op=from_op, every=True, timeout=timeout
+        ):
+            for op in page.ops:
+                yield op
 
-    async def _audit(
+    async def audit_pages(
         self,
         tenant: int,
-        placement: Placement | None,
-        from_op: int,
         *,
-        every: bool,
-        timeout: float | None,
-    ) -> AsyncGenerator[AuditOp, None]:
+        placement: Placement | None = None,
+        from_op: int = 1,
+        every: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncGenerator[AuditPage, None]:
+        """What `audit` and (with `every`) `audit_export` are made of, page by page."""
         for group in self._groups(placement):
             async for page in audit.pages(self.core, tenant, group, from_op, every, timeout):
-                for op in page.ops:
-                    yield op
+                yield page
 
     async def audit_verify(
         self,

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Any, TypeVar
 
-from veritydb.client.audit import AuditOp, AuditProof
+from veritydb.client.audit import AuditOp, AuditPage, AuditProof
 from veritydb.client.client import AsyncClient, connect_over
 from veritydb.client.client import connect as connect_async
 from veritydb.client.core import STATUS_TIMEOUT_S
@@ -157,7 +157,7 @@ class Stream:
             yield from page.batches()
 
     def _pages(self, **query: Any) -> Iterator[Page]:
-        pages = self._client.run(lambda: _made(self._inner, query))
+        pages = self._inner.pages(**query)
         try:
             while (page := self._client.run(pages.next_page)) is not None:
                 yield page
@@ -245,13 +245,12 @@ class Client:
         """End a read, wherever it is."""
         self._thread.later(pages.close)
 
-    def _each(self, make: Callable[[], AsyncGenerator[T, None]]) -> Iterator[T]:
-        items = make()
+    def _ops(self, pages: AsyncGenerator[AuditPage, None]) -> Iterator[AuditOp]:
         try:
-            while (item := self.run(lambda: anext(items, None))) is not None:
-                yield item
+            while (page := self.run(lambda: anext(pages, None))) is not None:
+                yield from page.ops
         finally:
-            self._thread.forget(items.aclose)
+            self._thread.forget(pages.aclose)
 
     # -- streams
 
@@ -366,8 +365,8 @@ class Client:
         timeout: float | None = None,
     ) -> Iterator[AuditOp]:
         """As `AsyncClient.audit`."""
-        yield from self._each(
-            lambda: self._inner.audit(tenant, placement=placement, from_op=from_op, timeout=timeout)
+        yield from self._ops(
+            self._inner.audit_pages(tenant, placement=placement, from_op=from_op, timeout=timeout)
         )
 
     def audit_export(
@@ -379,9 +378,9 @@ class Client:
         timeout: float | None = None,
     ) -> Iterator[AuditOp]:
         """As `AsyncClient.audit_export`."""
-        yield from self._each(
-            lambda: self._inner.audit_export(
-                tenant, placement=placement, from_op=from_op, timeout=timeout
+        yield from self._ops(
+            self._inner.audit_pages(
+                tenant, placement=placement, from_op=from_op, every=True, timeout=timeout
             )
         )
 
@@ -414,10 +413,6 @@ class Client:
     def replace(self, group: int, index: int, *, timeout: float | None = None) -> int:
         """As `AsyncClient.replace`."""
         return self.run(lambda: self._inner.replace(group, index, timeout=timeout))
-
-
-async def _made(stream: AsyncStream, query: dict[str, Any]) -> Pages:
-    return stream.pages(**query)
 
 
 def connect(url: str, *, timeout: float = DEFAULT_TIMEOUT_S, coalesce: bool = True) -> Client:

@@ -1,13 +1,21 @@
 """The client for Trio programs: `veritydb.trio`."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import trio
 
-from veritydb.client.audit import AuditOp, AuditProof
+from veritydb.client.audit import AuditOp, AuditPage, AuditProof
 from veritydb.client.client import AsyncClient, connect_over
 from veritydb.client.client import connect as connect_async
 from veritydb.client.core import STATUS_TIMEOUT_S
@@ -97,7 +105,7 @@ class TrioStream:
 
     # -- reading
 
-    async def read(
+    def read(
         self,
         from_offset: int | None = None,
         *,
@@ -109,9 +117,9 @@ class TrioStream:
         at_least: Token | None = None,
         node: str | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[Item]:
+    ) -> "Feed[Item]":
         """As `AsyncStream.read`."""
-        async for page in self._pages(
+        pages = self._inner.pages(
             from_offset=from_offset,
             from_time=from_time,
             backwards=backwards,
@@ -121,11 +129,10 @@ class TrioStream:
             at_least=at_least,
             node=node,
             timeout=timeout,
-        ):
-            for item in page.items():
-                yield item
+        )
+        return self._client.feed(pages, Page.items)
 
-    async def read_batches(
+    def read_batches(
         self,
         from_offset: int | None = None,
         *,
@@ -137,9 +144,9 @@ class TrioStream:
         at_least: Token | None = None,
         node: str | None = None,
         timeout: float | None = None,
-    ) -> AsyncIterator[ReadBatch]:
+    ) -> "Feed[ReadBatch]":
         """As `AsyncStream.read_batches`."""
-        async for page in self._pages(
+        pages = self._inner.pages(
             from_offset=from_offset,
             from_time=from_time,
             backwards=backwards,
@@ -149,17 +156,8 @@ class TrioStream:
             at_least=at_least,
             node=node,
             timeout=timeout,
-        ):
-            for batch in page.batches():
-                yield batch
-
-    async def _pages(self, **query: Any) -> AsyncIterator[Page]:
-        pages = await self._client.run(lambda: _made(self._inner, query))
-        try:
-            while (page := await self._client.run(pages.next_page)) is not None:
-                yield page
-        finally:
-            self._client.closing(pages)
+        )
+        return self._client.feed(pages, Page.batches)
 
     # -- the stream itself
 
@@ -198,17 +196,21 @@ class TrioClient:
         """Run a coroutine of the asynchronous client in its thread, and wait for it."""
         return await finished(self._thread.submit(work))
 
-    def closing(self, pages: Pages) -> None:
-        """End a read, wherever it is."""
-        self._thread.later(pages.close)
+    def feed(self, pages: Pages, look: Callable[[Page], Iterator[T]]) -> "Feed[T]":
+        """Yield what `look` sees in each page."""
 
-    async def _each(self, make: Callable[[], AsyncGenerator[T, None]]) -> AsyncIterator[T]:
-        items = make()
-        try:
-            while (item := await self.run(lambda: anext(items, None))) is not None:
-                yield item
-        finally:
-            self._thread.forget(items.aclose)
+        async def more() -> Iterator[T] | None:
+            page = await self.run(pages.next_page)
+            return None if page is None else look(page)
+
+        return Feed(more, lambda: self._thread.later(pages.close))
+
+    def _ops(self, pages: AsyncGenerator[AuditPage, None]) -> "Feed[AuditOp]":
+        async def more() -> Iterator[AuditOp] | None:
+            page = await self.run(lambda: anext(pages, None))
+            return None if page is None else iter(page.ops)
+
+        return Feed(more, lambda: self._thread.forget(pages.aclose))
 
     # -- streams
 
@@ -314,35 +316,33 @@ class TrioClient:
 
     # -- audit
 
-    async def audit(
+    def audit(
         self,
         tenant: int,
         *,
         placement: Placement | None = None,
         from_op: int = 1,
         timeout: float | None = None,
-    ) -> AsyncIterator[AuditOp]:
+    ) -> "Feed[AuditOp]":
         """As `AsyncClient.audit`."""
-        async for op in self._each(
-            lambda: self._inner.audit(tenant, placement=placement, from_op=from_op, timeout=timeout)
-        ):
-            yield op
+        return self._ops(
+            self._inner.audit_pages(tenant, placement=placement, from_op=from_op, timeout=timeout)
+        )
 
-    async def audit_export(
+    def audit_export(
         self,
         tenant: int,
         *,
         placement: Placement | None = None,
         from_op: int = 1,
         timeout: float | None = None,
-    ) -> AsyncIterator[AuditOp]:
+    ) -> "Feed[AuditOp]":
         """As `AsyncClient.audit_export`."""
-        async for op in self._each(
-            lambda: self._inner.audit_export(
-                tenant, placement=placement, from_op=from_op, timeout=timeout
+        return self._ops(
+            self._inner.audit_pages(
+                tenant, placement=placement, from_op=from_op, every=True, timeout=timeout
             )
-        ):
-            yield op
+        )
 
     async def audit_verify(
         self,
@@ -375,8 +375,41 @@ class TrioClient:
         return await self.run(lambda: self._inner.replace(group, index, timeout=timeout))
 
 
-async def _made(stream: AsyncStream, query: dict[str, Any]) -> Pages:
-    return stream.pages(**query)
+class Feed(Generic[T]):
+    """What a read yields: `async for`. It may be left at any point; `aclose` ends it at once.
+
+    No generator, because Trio cannot clean up one that is left in the middle.
+    """
+
+    def __init__(
+        self, more: Callable[[], Awaitable[Iterator[T] | None]], close: Callable[[], None]
+    ) -> None:
+        """Made by the client."""
+        self._more = more
+        self._close = close
+        self._items: Iterator[T] | None = iter(())
+
+    def __aiter__(self) -> "Feed[T]":
+        """Itself: it can be gone through once."""
+        return self
+
+    async def __anext__(self) -> T:
+        """The next one."""
+        while self._items is not None:
+            for item in self._items:
+                return item
+            self._items = await self._more()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Read nothing more."""
+        self._items = None
+        self._close()
+        await trio.lowlevel.checkpoint()
+
+    def __del__(self) -> None:
+        """What was fetched ahead is not wanted any more."""
+        self._close()
 
 
 async def finished(answer: "Future[T]") -> T:
