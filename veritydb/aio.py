@@ -11,7 +11,7 @@ from veritydb.client.stream import AsyncStream
 def open(
     path: str | Path, region: str | None = None, *, timeout: float = DEFAULT_TIMEOUT_S
 ) -> AbstractAsyncContextManager[AsyncClient]:
-    """Open a directory as a cluster of its own, in this process: `async with open("data") as db`."""
+    """Open a directory as a cluster in this process: `async with open("data") as db`."""
     # A program that only connects need not load the server.
     from veritydb.embedded import open_async
 
