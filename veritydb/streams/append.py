@@ -90,6 +90,12 @@ def append_many(streams: Streams, command: AppendMany, header: EntryHeader, now:
         return Result(streams, Code.BAD_COMMAND)
     if header.origin != NO_ID:
         return Result(streams, Code.NOT_SUPPORTED)
+    for share in shares:
+        known_stream = streams.records.get(share.stream)
+        if known_stream is None:
+            return Result(streams, Code.NO_SUCH_STREAM, share.stream)
+        if known_stream.info.tenant != header.tenant:
+            return Result(streams, Code.WRONG_TENANT, share.stream)
     key = b""
     if header.batch != NO_ID:
         key = batches.key(header.batch, shares[0].stream)
@@ -97,11 +103,7 @@ def append_many(streams: Streams, command: AppendMany, header: EntryHeader, now:
         if known is not None:
             return Result(streams, Code.DUPLICATE, shares[0].stream, known.base, known.count)
     for share in shares:
-        stream = streams.records.get(share.stream)
-        if stream is None:
-            return Result(streams, Code.NO_SUCH_STREAM, share.stream)
-        if stream.info.tenant != header.tenant:
-            return Result(streams, Code.WRONG_TENANT, share.stream)
+        stream = streams.records[share.stream]
         if stream.sealed and share.events:
             return Result(streams, Code.STREAM_SEALED, share.stream, stream.next)
         if not expected_holds(stream, share.expected):
