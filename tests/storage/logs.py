@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from simulation.disk import SimDisk
 from veritydb.storage.store import Store
-from veritydb.types import entry, frame, merkle
+from veritydb.types import entry, frame, merkle, outcome
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.entry import Entry, EntryHeader, Kind, PartInfo
 from veritydb.types.frame import Frame, Header
@@ -106,3 +106,46 @@ def reopen(disk: SimDisk) -> tuple[Store, Recovered]:
 def ops(recovered: Recovered) -> list[int]:
     """The ops of what was recovered."""
     return [header.op for header in recovered.headers]
+
+
+def full_directory() -> tuple[SimDisk, Store, list[Frame]]:
+    """A directory with something in every file: frames, outcomes, erased parts, a snapshot.
+
+    The outcome chain is right, and the last op calls all before it committed.
+    """
+    disk, store = fresh()
+    frames: list[Frame] = []
+    head, heads, records = NO_HASH, [NO_HASH], b""
+    for op in range(1, 8):
+        entries = [append_entry([b"a" * 900, b"b" * 40], op), append_entry([b"c" * 5000], op)]
+        previous = frames[-1].header if frames else None
+        frames.append(next_frame(previous, entries[: 1 + op % 2], outcomes=heads[-1]))
+        made = [
+            outcome.encode(
+                outcome.Outcome(
+                    code=outcome.Code.OK,
+                    kind=Kind.APPEND,
+                    policy=1,
+                    op=op,
+                    tenant=1,
+                    stream=1 << 48 | 1,
+                    base=op,
+                    count=1,
+                    entry=index,
+                )
+            )
+            for index in range(1 + op % 2)
+        ]
+        head = outcome.chain(head, made)
+        heads.append(head)
+        if op < 7:
+            records += b"".join(made)
+    store.append(frames)
+    store.append_outcomes(0, records)
+    assert store.erase_many([(Op(3), 1), (Op(4), 0)]) == []
+    composer = store.begin_snapshot(frames[4].header, heads[5])
+    composer.add(b"first chunk")
+    composer.add(b"second chunk" * 20)
+    store.write_superblock(snapshot=composer.finish())
+    store.prepare()
+    return disk, store, frames

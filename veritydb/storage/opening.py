@@ -2,7 +2,7 @@
 
 from veritydb.storage import names, superblock
 from veritydb.storage.disk import Disk, create, first_nonzero
-from veritydb.storage.errors import NotEmpty, WrongIdentity
+from veritydb.storage.errors import Damaged, NotEmpty, WrongIdentity
 from veritydb.storage.journal import STEP_BYTES as JOURNAL_STEP_BYTES
 from veritydb.storage.journal import Journal
 from veritydb.storage.outcomes import STEP_BYTES as OUTCOMES_STEP_BYTES
@@ -61,6 +61,15 @@ def format_directory(disk: Disk, identity: Identity) -> None:
     disk.rename(names.SUPERBLOCK_NEW, names.SUPERBLOCK)
     disk.sync_directory(names.SUPERBLOCK)
     assert disk.size(names.SUPERBLOCK) == superblock.FILE_BYTES
+
+
+def check_journal(disk: Disk) -> None:
+    """Raise Damaged if the journal is gone: every op would look as if it was never acknowledged."""
+    size = disk.size(names.JOURNAL)
+    assert size is None or size >= 0
+    if size is None or size < JOURNAL_STEP_BYTES:
+        problem = "the header journal is missing or cut short; replace this replica"
+        raise Damaged(names.JOURNAL, size or 0, problem)
 
 
 def rejoin(journal: Journal, base: Header, joined: Op) -> None:

@@ -68,6 +68,7 @@ class Store:
         block = choice.block
         if expected is not None:
             opening.compare(expected, block.identity)
+        opening.check_journal(disk)
         base = snapshots.base_of(disk, block.snapshot) if block.snapshot.op else None
         store = Store(disk, block, base)
         superblock.mend(disk, choice)

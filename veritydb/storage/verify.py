@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from veritydb.storage import names, snapshots, superblock
+from veritydb.storage import names, opening, snapshots, superblock
 from veritydb.storage.disk import Disk, first_nonzero
 from veritydb.storage.errors import Damaged, NotFormatted, UnknownFormat
 from veritydb.storage.findings import NOTE, Finding, Tally
@@ -38,9 +38,12 @@ def verify(disk: Disk, tally: Tally | None = None) -> Iterator[Finding]:
     yield from _snapshot(disk, block)
     log = LogCheck(disk, block, tally)
     try:
-        outcomes = OutcomeCheck(disk, block)
+        opening.check_journal(disk)
         yield from log.run()
-        yield from outcomes.run(log.journal)
+        yield from OutcomeCheck(disk, block).run(log.journal)
+    except Damaged as error:
+        yield Finding(file=error.file, at=error.at, problem=str(error))
+        return
     except UnknownFormat as error:
         yield Finding(file=names.JOURNAL, at=0, problem=str(error))
         return

@@ -37,9 +37,6 @@ class LogCheck:
 
     def run(self) -> Iterator[Finding]:
         """Yield what is wrong with journal, segments and maps."""
-        if self._disk.size(names.JOURNAL) is None:
-            yield Finding(file=names.JOURNAL, at=0, problem="the header journal is missing")
-            return
         at = first_nonzero(self._disk, names.JOURNAL, 0, RECORD_BYTES)
         if at is not None:
             yield Finding(file=names.JOURNAL, at=at, problem="record 0 is not blank")

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 
 from veritydb.storage import names
-from veritydb.storage.disk import Disk, first_nonzero
+from veritydb.storage.disk import Disk, NoSuchFile, first_nonzero
 from veritydb.storage.findings import NOTE, Finding
 from veritydb.storage.journal import Journal
-from veritydb.storage.outcomes import Outcomes
 from veritydb.types import outcome
 from veritydb.types.durable import Superblock
 from veritydb.types.frame import Header
@@ -28,7 +27,6 @@ class OutcomeCheck:
         """Check the directory of this superblock."""
         self._disk = disk
         self._block = block
-        self._outcomes = Outcomes(disk)
         # Chain heads by op, as far as later headers may name them.
         self._heads: dict[Op, bytes] = {Op(0): NO_HASH}
         self._proved = Op(0)
@@ -91,13 +89,17 @@ class OutcomeCheck:
         ref = self._block.snapshot
         if header.op == ref.op:
             self._heads.setdefault(header.op, ref.outcomes)
-        data = self._outcomes.read(header.entry_base, header.entry_count)
-        size = RECORD_BYTES
-        records = [data[at : at + size] for at in range(0, len(data), size)]
+        start, size = header.entry_base * RECORD_BYTES, header.entry_count * RECORD_BYTES
+        try:
+            data = self._disk.read(names.OUTCOMES, start, size)
+        except NoSuchFile:
+            data = b""
+        whole = range(0, len(data) - RECORD_BYTES + 1, RECORD_BYTES)
+        records = [record for at in whole if any(record := data[at : at + RECORD_BYTES])]
         for index, record in enumerate(records):
             problem = record_problem(record, header.op, index)
-            if problem is not None and any(record):
-                at = (header.entry_base + index) * RECORD_BYTES
+            if problem is not None:
+                at = start + index * RECORD_BYTES
                 yield Finding(file=names.OUTCOMES, at=at, problem=problem, op=header.op)
         before = self._heads.get(Op(header.op - 1))
         if len(records) == header.entry_count and before is not None:
