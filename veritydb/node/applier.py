@@ -11,10 +11,10 @@ from veritydb.kernel.state import KERNEL_VERSION
 from veritydb.node.config import Decode
 from veritydb.node.effects import Run
 from veritydb.node.state import Applied
-from veritydb.streams.commands import AppendMany
 from veritydb.types.entry import HEADER_BYTES, BadEntry, EntryHeader, Kind, split
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Offset, Op, StreamId
+from veritydb.types.multi import AppendMany
 from veritydb.types.outcome import Code, Outcome, chain, decode, encode
 from veritydb.vsr.sessions import Duplicate, New
 
