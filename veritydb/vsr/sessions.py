@@ -1,136 +1,223 @@
-"""Client sessions: what makes a repeated request harmless. Replicated state, decided when applied.
+"""Client sessions: what keeps a request that is sent twice from being applied twice.
 
-A session is opened through the log; its number is the op that opened it. A client has a window of
-requests under way, numbered from 1, and says below which number it needs no results any more.
+A client registers through the log; the op is its session's number. In a session it counts its
+requests and may have a window of them on their way, in any order. What became of a request is kept
+until the client says that it knows (`acked`). All of this is decided by the log alone, so that
+every replica refuses, remembers and evicts the same.
 """
 
 from collections.abc import Iterable, Iterator
 
+import immutables
 import msgspec
-from immutables import Map
 
 from veritydb.types.entry import EntryHeader
-from veritydb.types.ids import ClientId, Op
+from veritydb.types.ids import ID_BYTES, ClientId, Op
 from veritydb.types.limits import SESSION_WINDOW, SESSIONS_MAX
 from veritydb.types.marks import mark
 from veritydb.types.outcome import Code
 
-CHUNK_SESSIONS = 200
+SESSIONS_PER_CHUNK = 256
+# Results of all sessions together. One session alone never comes near.
+RESULTS_MAX = 262_144
+assert SESSION_WINDOW * 8 <= RESULTS_MAX
 
 
 class New(msgspec.Struct, frozen=True, gc=False):
-    """Never applied: apply it, then `record` it."""
+    """The request was not seen before: apply it."""
 
 
 class Duplicate(msgspec.Struct, frozen=True, gc=False):
-    """Applied before; these were the bytes of its outcome."""
+    """The request was applied before, and this became of it."""
 
     outcome: bytes
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):
-    """Not to be applied: NO_SESSION, STALE_NUMBER or WINDOW_EXCEEDED."""
+    """The request cannot be applied in this session."""
 
     code: Code
 
 
 NEW = New()
+NO_SESSION = Refused(Code.NO_SESSION)
+STALE_NUMBER = Refused(Code.STALE_NUMBER)
+WINDOW_EXCEEDED = Refused(Code.WINDOW_EXCEEDED)
 
 
-class Session(msgspec.Struct, frozen=True, gc=False):
-    """`used` is the op that last used the session; `results` the outcomes from `acked` on."""
+class Session(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One client's. `attempt` counts its registrations, `last_op` is the last that concerned it.
 
-    number: Op
-    used: Op
+    `results` has what became of requests from number `acked` on.
+    """
+
+    session: Op
+    tenant: int
+    attempt: int
+    last_op: Op
     acked: int
-    results: Map[int, bytes]
+    results: immutables.Map[int, bytes]
 
 
-class Stored(msgspec.Struct, frozen=True, array_like=True):
-    """A session as a snapshot keeps it."""
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """A session as a snapshot holds it."""
 
     client: bytes
-    number: int
-    used: int
+    session: int
+    tenant: int
+    attempt: int
+    last_op: int
     acked: int
-    results: list[tuple[int, bytes]]
+    results: tuple[tuple[int, bytes], ...]
 
 
 class Sessions(msgspec.Struct, frozen=True, gc=False):
-    """All open sessions of a group."""
+    """All sessions of a group. Persistent: a change returns another value."""
 
-    by_client: Map[ClientId, Session] = Map()
+    table: immutables.Map[bytes, Session] = immutables.Map()
+    results: int = 0
 
-    def register(self, client: ClientId, op: Op) -> tuple["Sessions", ClientId | None]:
-        """Open the client's session `op`, which replaces an older one; evict if there are too many.
+    def register(
+        self, client: ClientId, op: Op, tenant: int = 0, attempt: int = 0
+    ) -> "tuple[Sessions, ClientId | None]":
+        """Open a session, instead of one that the client had; return who had to go, if anybody.
 
-        Returns the sessions and who lost theirs. Ops only grow, so a late duplicate of a
-        registration opens a session of its own number and never brings an old one back.
+        `attempt` (0: not counted) tells a new registration from a late duplicate of an old one,
+        which must not put an end to the session that came after it.
         """
-        known = self.by_client.get(client)
-        assert known is None or known.number <= op
-        state, evicted = self, None
-        if known is None and len(self.by_client) >= SESSIONS_MAX:
-            mark("vsr.session_evicted")
-            state, evicted = self._evict()
-        return state._with(client, Session(op, op, 1, Map())), evicted
+        assert len(client) == ID_BYTES and op > 0
+        known = self.table.get(client)
+        if known is not None and (op <= known.session or 0 < attempt <= known.attempt):
+            mark("sessions.late_register")
+            return self, None
+        evicted = None
+        kept = self
+        if known is None and len(self.table) >= SESSIONS_MAX:
+            mark("sessions.evicted")
+            evicted = self.oldest()
+            kept = self._without(evicted)
+        opened = Session(
+            session=op,
+            tenant=tenant,
+            attempt=attempt,
+            last_op=op,
+            acked=0,
+            results=immutables.Map(),
+        )
+        forgotten = 0 if known is None else len(known.results)
+        return Sessions(kept.table.set(client, opened), kept.results - forgotten), evicted
+
+    def session_of(self, client: ClientId) -> Session | None:
+        """Return the client's session, if it has one."""
+        assert len(client) == ID_BYTES
+        return self.table.get(client)
 
     def check(self, header: EntryHeader) -> New | Duplicate | Refused:
-        """Say whether a request with a session is new. Changes nothing."""
-        assert header.session > 0
-        session = self.by_client.get(header.client)
-        if session is None or session.number != header.session:
-            return Refused(Code.NO_SESSION)
-        known = session.results.get(header.number)
-        if known is not None:
-            return Duplicate(known)
-        if header.number < session.acked or header.number < 1:
-            return Refused(Code.STALE_NUMBER)
-        if header.number >= max(session.acked, header.acked) + SESSION_WINDOW:
-            return Refused(Code.WINDOW_EXCEEDED)
+        """Say whether a request is to be applied."""
+        known = self.table.get(header.client)
+        if known is None or known.session != header.session:
+            return NO_SESSION
+        number = header.number
+        if number < known.acked or number < header.acked or number == 0:
+            return STALE_NUMBER
+        outcome = known.results.get(number)
+        if outcome is not None:
+            return Duplicate(outcome)
+        if number >= max(known.acked, header.acked) + SESSION_WINDOW:
+            return WINDOW_EXCEEDED
+        assert known.acked <= number
         return NEW
 
     def record(self, header: EntryHeader, op: Op, outcome: bytes) -> "Sessions":
-        """Keep the outcome of a request that `check` found new; drop those the client has."""
-        session = self.by_client[header.client]
-        assert session.number == header.session and header.number not in session.results
-        # A client that acknowledges what it has not yet sent would only lose its own results.
-        acked = max(session.acked, min(header.acked, header.number))
-        results = session.results
-        if acked > session.acked:
-            gone = [number for number in results if number < acked]
-            for number in gone:
-                results = results.delete(number)
-        results = results.set(header.number, outcome)
-        assert len(results) <= SESSION_WINDOW
-        return self._with(header.client, Session(session.number, op, acked, results))
+        """Remember what became of a request that `check` let through."""
+        known = self.table[header.client]
+        assert known.session == header.session and op >= known.last_op
+        results = known.results.set(header.number, outcome)
+        acked = max(known.acked, header.acked)
+        if acked > known.acked:
+            results = _from(results, known.acked, acked)
+        changed = Session(
+            session=known.session,
+            tenant=known.tenant,
+            attempt=known.attempt,
+            last_op=op,
+            acked=acked,
+            results=results,
+        )
+        total = self.results + len(results) - len(known.results)
+        after = Sessions(self.table.set(header.client, changed), total)
+        while after.results > RESULTS_MAX:
+            mark("sessions.evicted_for_results")
+            after = after._without(after.oldest())
+        return after
 
-    def _with(self, client: ClientId, session: Session) -> "Sessions":
-        assert session.acked >= 1
-        return Sessions(self.by_client.set(client, session))
+    def oldest(self) -> ClientId:
+        """Return whose session has been quiet for longest."""
+        assert self.table
+        client, _ = min(
+            self.table.items(), key=lambda item: (item[1].last_op, item[1].session, item[0])
+        )
+        return ClientId(client)
 
-    def _evict(self) -> tuple["Sessions", ClientId]:
-        """Close the session that was not used for longest. Looks at all: it happens rarely."""
-        _, client = min((session.used, client) for client, session in self.by_client.items())
-        return Sessions(self.by_client.delete(client)), client
+    def _without(self, client: ClientId) -> "Sessions":
+        gone = self.table[client]
+        assert self.results >= len(gone.results)
+        return Sessions(self.table.delete(client), self.results - len(gone.results))
 
     def encode(self) -> Iterator[bytes]:
-        """Yield the sessions in pieces, in the order of their clients' ids."""
-        pile: list[Stored] = []
-        for client, each in sorted(self.by_client.items()):
-            results = sorted(each.results.items())
-            pile.append(Stored(client, each.number, each.used, each.acked, results))
-            if len(pile) == CHUNK_SESSIONS:
-                yield msgspec.msgpack.encode(pile)
-                pile = []
-        yield msgspec.msgpack.encode(pile)
+        """Yield the chunks of a snapshot; the same for the same sessions."""
+        clients = sorted(self.table)
+        for start in range(0, len(clients), SESSIONS_PER_CHUNK):
+            part = clients[start : start + SESSIONS_PER_CHUNK]
+            yield msgspec.msgpack.encode([_row(client, self.table[client]) for client in part])
+        assert len(clients) == len(self.table)
 
     @staticmethod
     def decode(chunks: Iterable[bytes]) -> "Sessions":
-        """Read what `encode` yielded. Raises msgspec.DecodeError."""
-        state = Sessions()
+        """Read what `encode` yielded. Raises ValueError."""
+        table: dict[bytes, Session] = {}
+        total = 0
         for chunk in chunks:
-            for each in msgspec.msgpack.decode(chunk, type=list[Stored]):
-                session = Session(Op(each.number), Op(each.used), each.acked, Map(each.results))
-                state = state._with(ClientId(each.client), session)
-        return state
+            for row in msgspec.msgpack.decode(chunk, type=list[Row]):
+                if len(row.client) != ID_BYTES or row.client in table:
+                    raise ValueError("a session's client is no id, or comes twice")
+                table[row.client] = Session(
+                    session=Op(row.session),
+                    tenant=row.tenant,
+                    attempt=row.attempt,
+                    last_op=Op(row.last_op),
+                    acked=row.acked,
+                    results=immutables.Map(row.results),
+                )
+                total += len(row.results)
+        assert total >= 0
+        return Sessions(immutables.Map(table), total)
+
+
+def _row(client: bytes, session: Session) -> Row:
+    results = tuple(sorted(session.results.items()))
+    assert len(results) <= SESSION_WINDOW
+    return Row(
+        client,
+        session.session,
+        session.tenant,
+        session.attempt,
+        session.last_op,
+        session.acked,
+        results,
+    )
+
+
+def _from(results: immutables.Map[int, bytes], old: int, new: int) -> immutables.Map[int, bytes]:
+    """Return the results from number `new` on, of some that began with `old`."""
+    assert new > old
+    if new - old <= len(results):
+        gone = [number for number in range(old, new) if number in results]
+    else:
+        gone = [number for number in results if number < new]
+    if len(gone) == 1:
+        return results.delete(gone[0])
+    changing = results.mutate()
+    for number in gone:
+        del changing[number]
+    return changing.finish()
