@@ -27,13 +27,25 @@ Send = Callable[[Batch, Deadline], Awaitable[Appended]]
 
 
 class Request(msgspec.Struct, eq=False):
-    """One caller's events, and where the answer goes."""
+    """One caller's events, and where the answer goes.
+
+    `covered`: the batch that it is in has the same deadline, and knows better what to say then.
+    """
 
     events: Sequence[Event]
     size: int
     deadline: Deadline
     answer: "asyncio.Future[Appended]"
     sent: bool = False
+    covered: bool = False
+
+    def expire(self) -> None:
+        """The caller's time is up."""
+        if not self.answer.done() and not self.covered:
+            applied = Applied.UNKNOWN if self.sent else Applied.NO
+            self.answer.set_exception(
+                DeadlineExceeded("the answer did not come in time", applied=applied)
+            )
 
 
 def size_of(events: Sequence[Event]) -> int:
@@ -79,17 +91,17 @@ class Coalescer:
         """Append, together with whoever else is appending."""
         if not events:
             raise InvalidInput("a batch without events")
-        answer: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Appended] = loop.create_future()
         request = Request(events, size_of(events), deadline, answer)
         self._waiting.append(request)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
+        timer = loop.call_later(deadline.left, request.expire)
         try:
-            async with asyncio.timeout(deadline.left):
-                return await answer
-        except TimeoutError:
-            applied = Applied.UNKNOWN if request.sent else Applied.NO
-            raise DeadlineExceeded("the answer did not come in time", applied=applied) from None
+            return await answer
+        finally:
+            timer.cancel()
 
     async def _run(self) -> None:
         try:
@@ -115,11 +127,12 @@ class Coalescer:
             else:
                 settle(taken, error)
             return
+        deadline = max((request.deadline for request in taken), key=lambda one: one.at)
         for request in taken:
             request.sent = True
-        latest = max(taken, key=lambda request: request.deadline.at)
+            request.covered = request.deadline.at == deadline.at
         try:
-            appended = await self._send(batch, latest.deadline)
+            appended = await self._send(batch, deadline)
         except VerityError as error:
             settle(taken, error)
         except asyncio.CancelledError:
