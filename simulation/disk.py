@@ -70,13 +70,15 @@ class _File:
             self.sectors[sector] = content
 
     def write(self, at: int, data: bytes) -> None:
+        if not data:
+            return
         self.size = max(self.size, at + len(data))
         first, skip = divmod(at, SECTOR)
         end = at + len(data)
         if skip or end % SECTOR:
             last = (end - 1) // SECTOR
             head = self.sectors.get(first, ZERO)[:skip]
-            tail = self.sectors.get(last, ZERO)[end - last * SECTOR :] if data else b""
+            tail = self.sectors.get(last, ZERO)[end - last * SECTOR :]
             data = head + data + tail
         for number in range(len(data) // SECTOR):
             self.put(first + number, data[number * SECTOR : (number + 1) * SECTOR])

@@ -140,6 +140,8 @@ def test_a_lying_sync_a_lost_and_a_misdirected_write() -> None:
 def test_rot_stays_and_unreadable_sectors_fail() -> None:
     disk = disk_with()
     disk.write("a", 5, (b"\x01",))
+    disk.write("a", SIZE + 5, ())
+    assert disk.size("a") == SIZE
     disk.rot("a", 5, 0x80)
     disk.crash(keep_everything)
     assert disk.read("a", 5, 1) == b"\x81"
