@@ -52,9 +52,11 @@ class _Work:
         self.runs: list[Run] = []
         self.effects: list[Wish] = []
         self.replaced: list[tuple[int, int]] = []
+        assert state.op + 1 == frame.header.op
 
     def entry(self, index: int, header: EntryHeader, start: int, end: int) -> Outcome:
         """Apply one entry and return what became of it."""
+        assert end - start == HEADER_BYTES + header.body_len
         if header.kind is Kind.REGISTER:
             return self._register(header, index)
         if header.kind is Kind.REPLACE_REPLICA:
@@ -78,6 +80,8 @@ class _Work:
         at = self.frame.header
         context = Context(at.op, index, at.timestamp, at.kernel)
         self.kernel, outcome, effects = apply(self.kernel, header, command, context)
+        assert (outcome.op, outcome.entry) == (at.op, index), "an outcome of another entry"
+        assert outcome.code is not Code.OK or header.kind is not Kind.APPEND or outcome.count > 0
         for effect in effects:
             if isinstance(effect, Violation):
                 raise Halted(effect.reason)
@@ -106,11 +110,15 @@ class _Work:
                 run = Run(share.stream, base, share.events, index, share.size, at, end)
                 self.runs.append(run)
             at += share.parts
+        assert self.runs, "an accepted append has events"
 
     def _register(self, header: EntryHeader, index: int) -> Outcome:
-        op = self.frame.header.op
-        self.sessions, _ = self.sessions.register(header.client, op)
-        return self._outcome(Code.OK, header, index, base=op)
+        """Open a session. A late copy of an older registration is answered with what there is."""
+        op, client = self.frame.header.op, header.client
+        self.sessions, _ = self.sessions.register(client, op, header.tenant, header.number)
+        session = self.sessions.session_of(client)
+        assert session is not None
+        return self._outcome(Code.OK, header, index, base=session.session)
 
     def _replace(self, header: EntryHeader, index: int) -> Outcome:
         """Give an index its next incarnation; any other number is somebody's stale wish."""
@@ -120,16 +128,19 @@ class _Work:
         members = list(self.members)
         members[which] = incarnation
         self.members = tuple(members)
+        assert incarnation > 0, "the first incarnation is never given away to"
         self.replaced.append((which, incarnation))
         return self._outcome(Code.OK, header, index, base=incarnation)
 
     def _again(self, first: Outcome, header: EntryHeader, index: int) -> Outcome:
         """Answer a repeated request as it was answered the first time."""
+        assert first.op < self.frame.header.op or first.entry < index, "a repeat comes later"
         code = Code.DUPLICATE if first.accepted else first.code
         again = self._outcome(code, header, index, base=first.base)
         return msgspec.structs.replace(again, stream=first.stream, count=first.count)
 
     def _outcome(self, code: Code, header: EntryHeader, index: int, base: int = 0) -> Outcome:
+        assert 0 <= index < self.frame.header.entry_count
         return Outcome(
             code=code,
             kind=header.kind,
@@ -162,6 +173,7 @@ def apply_frame(state: Applied, frame: Frame, decode_command: Decode) -> Done:
         # to trust.
         raise Halted(f"op {header.op}: {error}") from error
     records = [encode(outcome) for outcome in outcomes]
+    assert len(records) == header.entry_count
     after = Applied(
         op=Op(header.op),
         time=header.timestamp,

@@ -29,7 +29,7 @@ from veritydb.node.events import Event, SnapshotWritten, Submitted, SuperblockWr
 from veritydb.node.state import chunks, fresh, load
 from veritydb.node.waiters import Waiters
 from veritydb.types.durable import Recovered, SnapshotRef
-from veritydb.types.entry import Entry, EntryHeader, Kind, with_body
+from veritydb.types.entry import HEADER_BYTES, Entry, EntryHeader, Kind, with_body
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Op
 from veritydb.types.limits import PIPELINE_OPS_MAX
@@ -67,7 +67,10 @@ class Node:
         else:
             self.state = load(snapshot)
             assert self.state.op == ref.op
+        assert len(self.state.members) == config.vsr.replicas
+        assert self.state.kernel.group == config.vsr.group
         self.replica = Replica(config.vsr, recovered, prng)
+        assert self.replica.commit == self.state.op, "agreement and meaning start at one op"
         self.halted: str | None = None
         self._waiters = Waiters()
         self._heads: OrderedDict[int, bytes] = OrderedDict([(self.state.op, self.state.outcomes)])
@@ -117,6 +120,7 @@ class Node:
         """One word for people: primary, backup, view-change, recovering, syncing or halted."""
         if self.halted is not None:
             return "halted"
+        assert self.state.op <= self.replica.op
         if self.replica.status is not Status.NORMAL:
             return self.replica.status.name.lower().replace("_", "-")
         return "primary" if self.replica.primary == self.config.vsr.index else "backup"
@@ -165,16 +169,19 @@ class Node:
         self.halted = reason
         self._drop(out)
         out.append(Halt(reason))
+        assert not len(self._waiters)
 
     def _drop(self, out: list[Effect]) -> None:
         """Tell everybody who waits that this node can no longer say what became of it."""
         self._pulse_due = False
         out += [Refuse(token, RefuseReason.DROPPED) for token in self._waiters.clear()]
+        assert not len(self._waiters)
 
     # -- requests
 
     def _submit(self, event: Submitted, out: list[Effect]) -> None:
         header = event.entry.header
+        assert len(event.entry.data) == HEADER_BYTES + header.body_len
         if not self.replica.is_primary:
             out.append(self._not_primary(event.token))
             return
@@ -197,10 +204,12 @@ class Node:
         replica = self.replica
         if replica.status is not Status.NORMAL or replica.primary == self.config.vsr.index:
             return Refuse(token, RefuseReason.NOT_READY, retry_after_ms=RETRY_MS)
+        assert 0 <= replica.primary < self.config.vsr.replicas
         return Refuse(token, RefuseReason.NOT_PRIMARY, redirect=replica.primary)
 
     def _refusal(self, code: Code, header: EntryHeader) -> Outcome:
         """An answer from what is known already; no entry of the log says it."""
+        assert code not in (Code.OK, Code.DUPLICATE)
         return Outcome(
             code=code,
             kind=header.kind,
@@ -214,6 +223,7 @@ class Node:
         )
 
     def _propose(self, token: int | None, entry: Entry, out: list[Effect]) -> None:
+        assert self.replica.is_primary, "only a primary has waiters"
         self._waiters.add(token, entry.header)
         proposal = vsr_events.Proposal(entry.data, entry.leaf)
         self._feed(vsr_events.Proposed((proposal,)), out)
@@ -223,6 +233,7 @@ class Node:
         if self._pulse_due or not self.replica.is_primary:
             return
         due = deadline(self.state.kernel)
+        assert due is None or due > 0
         if due is not None and due <= self.replica.log_time:
             self._pulse_due = True
             self._propose(None, with_body(EntryHeader(kind=Kind.PULSE), b""), out)
@@ -231,6 +242,7 @@ class Node:
 
     def _commit(self, frame: Frame, out: list[Effect]) -> None:
         header = frame.header
+        assert header.op == self.state.op + 1, "ops commit in order, each once"
         known = self._heads.get(header.commit)
         if known is not None and known != header.outcomes:
             raise Halted(f"op {header.op}: its outcomes at op {header.commit} are not ours")
@@ -243,6 +255,8 @@ class Node:
         for index, incarnation in done.replaced:
             self.replica.replace_member(index, incarnation, header.op)
         self.replica.applied(header.op, done.state.outcomes)
+        assert self.state.op <= self.replica.commit_max
+        assert self.state.entries == first + header.entry_count
         out.append(AppendOutcomes(first, done.records))
         if done.runs:
             out.append(IndexRuns(header.op, header.timestamp, done.runs))
@@ -255,6 +269,7 @@ class Node:
         """Reply to those who wait. What an earlier view proposed has nobody waiting here."""
         if not len(self._waiters) or view != self.replica.view:
             return
+        assert len(self._waiters) >= len(done.headers), "this view's entries are all ours"
         for header, outcome in zip(done.headers, done.outcomes, strict=True):
             out += [Reply(token, outcome) for token in self._waiters.take(header)]
             if header.kind is Kind.PULSE:
@@ -267,6 +282,7 @@ class Node:
     ) -> int:
         self._superblocks += 1
         number = self._superblocks
+        assert (view is None) != (ref is None)
         if ref is not None:
             self._snapshots[number] = ref
         out.append(WriteSuperblock(number, None if view is None else view.state, ref))
@@ -276,6 +292,7 @@ class Node:
         assert event.number <= self._superblocks, "a write that was never asked for"
         ref = self._snapshots.pop(event.number, None)
         if ref is not None:
+            assert self._snapshot_busy
             self._snapshot_busy = False
         view_state = self._view_states.pop(event.number, None)
         if view_state is not None:
@@ -284,6 +301,8 @@ class Node:
     def _maybe_snapshot(self, frame: Frame, out: list[Effect]) -> None:
         """Ask for a snapshot when a restart would have too much to replay."""
         fresh_entries = self.state.entries - self._snapshot_entries
+        assert fresh_entries >= 0
+        assert frame.header.op == self.state.op
         due = fresh_entries >= self.config.snapshot_entries
         if self._snapshot_busy or not (due or self._snapshot_bytes >= self.config.snapshot_bytes):
             return
@@ -296,4 +315,5 @@ class Node:
 
 def _repeated(first: Outcome) -> Outcome:
     """Mark the answer to a request that was applied before."""
+    assert first.op > 0
     return msgspec.structs.replace(first, code=Code.DUPLICATE) if first.accepted else first

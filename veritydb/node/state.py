@@ -14,6 +14,7 @@ from veritydb.types.merkle import NO_HASH
 from veritydb.vsr.sessions import Sessions
 
 FORMAT = 1
+REPLICA_COUNTS = (1, 3, 5)
 # Chunks say which part of the state they belong to, so that each part can choose its own sizes.
 KERNEL = b"K"
 SESSIONS = b"S"
@@ -48,6 +49,7 @@ class Meta(msgspec.Struct, frozen=True):
 
 def fresh(kernel: KernelState, replicas: int) -> Applied:
     """Return the state before the first op."""
+    assert replicas in REPLICA_COUNTS
     return Applied(
         op=Op(0),
         time=0,
@@ -61,6 +63,7 @@ def fresh(kernel: KernelState, replicas: int) -> Applied:
 
 def chunks(state: Applied) -> Iterator[bytes]:
     """Encode a state piece by piece; each piece is made when it is asked for."""
+    assert len(state.members) in REPLICA_COUNTS
     meta = Meta(FORMAT, state.op, state.time, state.entries, state.outcomes, state.members)
     yield msgspec.msgpack.encode(meta)
     for chunk in kernel_snapshot.chunks(state.kernel):
@@ -76,6 +79,8 @@ def load(pieces: Iterable[bytes]) -> Applied:
         meta = msgspec.msgpack.decode(next(source, b""), type=Meta)
     except msgspec.DecodeError as error:
         raise BadSnapshot("the snapshot does not begin with its description") from error
+    if len(meta.members) not in REPLICA_COUNTS:
+        raise BadSnapshot(f"a group of {len(meta.members)} replicas")
     if meta.format != FORMAT:
         raise BadSnapshot(f"snapshot format {meta.format}; this version reads {FORMAT}")
     parts: dict[bytes, list[bytes]] = {KERNEL: [], SESSIONS: []}

@@ -23,6 +23,7 @@ class Waiters:
         """Start with nobody waiting."""
         self._queue: deque[Waiting] = deque()
         self._by_key: dict[Key, Waiting] = {}
+        assert len(self) == 0
 
     def __len__(self) -> int:
         """Return how many entries are under way."""
@@ -33,6 +34,7 @@ class Waiters:
         waiting = self._by_key.get(_key(header)) if header.session else None
         if waiting is None:
             return False
+        assert token not in waiting.tokens, "a token is answered once"
         waiting.tokens.append(token)
         return True
 

@@ -133,8 +133,9 @@ class Replica:
 
     @property
     def log_time(self) -> int:
-        """The log time that an op proposed now would get; 0 while there is none to give."""
+        """What an op proposed now would be stamped with, or 0 while there is no agreed time."""
         last = self._s.log.header(self._s.log.head)
+        assert last is not None or self._s.log.head == 0
         return self._s.clock.timestamp(0 if last is None else last.timestamp) or 0
 
     @property
