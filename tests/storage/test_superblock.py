@@ -33,6 +33,7 @@ def block(sequence: int, parent: Superblock | None) -> Superblock:
             epoch=3,
             members=(0, 4, 0),
             headers=NEW_HEADERS if sequence % 2 else OLD_HEADERS,
+            recovering=Op(sequence),
         ),
         snapshot=fresh()[1].superblock.snapshot,
         joined=Op(0),

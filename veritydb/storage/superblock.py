@@ -41,6 +41,7 @@ FIXED = struct.Struct(
     "QQQIHH"  # view, log_view, commit, epoch, members, headers
     f"{REPLICAS_MAX}Q"
     "Q32s32s32sQQ"  # snapshot: op, header_hash, digest, outcomes, size; joined
+    "Q"  # recovering
 )
 HEADERS_AT = STAMP.size + FIXED.size
 assert HEADERS_AT + HEADERS_MAX * frame.HEADER_BYTES <= COPY_BYTES
@@ -78,6 +79,7 @@ def encode(block: Superblock, copy: int) -> bytes:
         ref.outcomes,
         ref.size,
         block.joined,
+        state.recovering,
     )
     body = b"".join((fixed, *(header.raw for header in state.headers)))
     assert len(body) == FIXED.size + len(state.headers) * frame.HEADER_BYTES
@@ -132,6 +134,7 @@ def decode(data: bytes, copy: int) -> Superblock | None:
             headers=tuple(
                 frame.parse_header(data[start : start + frame.HEADER_BYTES]) for start in starts
             ),
+            recovering=Op(ref[6]),
         ),
         snapshot=SnapshotRef(
             op=Op(ref[0]), header_hash=ref[1], digest=ref[2], outcomes=ref[3], size=ref[4]
