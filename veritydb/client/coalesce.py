@@ -6,7 +6,7 @@ batch per stream is on its way, so the order of the requests is the order of the
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -111,10 +111,6 @@ class Coalescer:
                     await self._deliver(taken)
         finally:
             self._runner = None
-            for request in self._waiting:
-                if not request.answer.done():
-                    request.answer.set_exception(Closed("the client is closed"))
-            self._waiting.clear()
 
     async def _deliver(self, taken: list[Request]) -> None:
         try:
@@ -148,9 +144,13 @@ class Coalescer:
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.gather(self._runner, return_exceptions=True)
+            # It may have been cancelled before it had begun.
+            self._runner = None
+        settle(self._waiting, Closed("the client is closed"))
+        self._waiting.clear()
 
 
-def settle(taken: Sequence[Request], error: Exception) -> None:
+def settle(taken: Iterable[Request], error: Exception) -> None:
     """Tell all of them what went wrong, each with an exception of its own."""
     for request in taken:
         if request.answer.done():
