@@ -37,16 +37,17 @@ class AuditHandler(AuditServer):  # type: ignore[misc]
         limit = min(params.limit or LIST_ENTRIES_MAX, LIST_ENTRIES_MAX)
         last = int(one.group.node.applied)
         with self._connection.call():
-            await self._connection.gate.room(PAGE_BYTES)
-            previous, rows, following = await self._edge.read(
-                one, lambda reader: collect(reader, first, last, limit, tenant, every)
-            )
-            page = context.results.init("res").init("page")
-            page.previous = previous
-            page.next = following
-            page.done = following > last
-            for to, row in zip(page.init("ops", len(rows)), rows, strict=True):
-                put_row(to, row, tenant)
+            async with self._connection.gate.room(PAGE_BYTES) as room:
+                previous, rows, following = await self._edge.read(
+                    one, lambda reader: collect(reader, first, last, limit, tenant, every)
+                )
+                page = context.results.init("res").init("page")
+                page.previous = previous
+                page.next = following
+                page.done = following > last
+                for to, row in zip(page.init("ops", len(rows)), rows, strict=True):
+                    put_row(to, row, tenant)
+                room.used = sum(64 * len(row.records) for row in rows)
 
 
 def collect(

@@ -6,8 +6,9 @@ that asks for more than it takes is slowed down: what it sends waits in its own 
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import capnp
@@ -15,6 +16,12 @@ import capnp
 JOIN_BELOW = 32 << 10
 FLUSH_AT = 256 << 10
 UNSENT_MAX = 8 << 20
+
+
+class Room:
+    """What an answer takes of a connection's memory."""
+
+    used = 0
 
 
 class Gate:
@@ -97,19 +104,35 @@ class Gate:
         size: int = self._transport.get_write_buffer_size()
         return self._promised + self._size + size
 
-    async def room(self, size: int) -> None:
-        """Wait until an answer of `size` bytes may be made without piling up in memory."""
+    @contextlib.asynccontextmanager
+    async def room(self, expected: int) -> AsyncIterator["Room"]:
+        """Wait until an answer of about this size may be made without piling up in memory.
+
+        Whoever makes it says how large it became; what was expected counts until then.
+        """
         while self.unsent() >= UNSENT_MAX:
             turn = self._loop.create_future()
             self._waiting.append(turn)
-            await turn
-        self._promised += size
+            try:
+                await turn
+            except asyncio.CancelledError:
+                # Whose turn it was may be gone; somebody else's it is then.
+                self._admit()
+                raise
+        self._promised += expected
+        room = Room()
+        try:
+            yield room
+        finally:
+            self._promised = max(0, self._promised - expected + room.used)
+            self._admit()
 
     def _admit(self) -> None:
         while self._waiting and self.unsent() < UNSENT_MAX:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
+                # It takes its room when it runs; the next one is admitted when that is known.
                 return
 
     # -- the rest of a transport, as the protocol uses it

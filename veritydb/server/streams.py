@@ -149,9 +149,10 @@ class StreamsHandler(StreamsServer):  # type: ignore[misc]
             stream = one.group.node.kernel.streams.records[stream.info.id]
             applied = one.group.node.applied
             query = asked.query(stream)
-            await self._connection.gate.room(asked.bytes_max)
-            found = await self._edge.read(one, lambda reader: reader.read(query))
-            put_page(context.results.init("res").init("page"), found, asked, stream, applied)
+            async with self._connection.gate.room(asked.bytes_max) as room:
+                found = await self._edge.read(one, lambda reader: reader.read(query))
+                put_page(context.results.init("res").init("page"), found, asked, stream, applied)
+                room.used = sum(len(entry.data) for entry in found.found)
 
     @guarded()
     async def show_context(self, context: Any) -> None:
