@@ -113,11 +113,18 @@ class _Work:
         assert self.runs, "an accepted append has events"
 
     def _register(self, header: EntryHeader, index: int) -> Outcome:
-        """Open a session. A late copy of an older registration is answered with what there is."""
-        op, client = self.frame.header.op, header.client
-        self.sessions, _ = self.sessions.register(client, op, header.tenant, header.number)
+        """Open a session. A copy of the registration that opened it is answered as that was.
+
+        Any other that comes too late gets nothing: two processes with one id must not share a
+        session, or each would be told what became of the other's requests.
+        """
+        op, client, before = self.frame.header.op, header.client, self.sessions
+        self.sessions, _ = before.register(client, op, header.tenant, header.number)
         session = self.sessions.session_of(client)
         assert session is not None
+        repeated = 0 < header.number == session.attempt
+        if self.sessions is before and not repeated:
+            return self._outcome(Code.NO_SESSION, header, index)
         return self._outcome(Code.OK, header, index, base=session.session)
 
     def _replace(self, header: EntryHeader, index: int) -> Outcome:
