@@ -29,4 +29,8 @@ class SnapshotWritten(msgspec.Struct, frozen=True, gc=False):
     ref: SnapshotRef
 
 
-Event = vsr.Event | Submitted | SuperblockWritten | SnapshotWritten
+class SnapshotAbandoned(msgspec.Struct, frozen=True, gc=False):
+    """The snapshot that was asked for could not be written, for want of space."""
+
+
+Event = vsr.Event | Submitted | SuperblockWritten | SnapshotWritten | SnapshotAbandoned

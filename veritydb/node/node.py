@@ -25,7 +25,13 @@ from veritydb.node.effects import (
     TakeSnapshot,
     WriteSuperblock,
 )
-from veritydb.node.events import Event, SnapshotWritten, Submitted, SuperblockWritten
+from veritydb.node.events import (
+    Event,
+    SnapshotAbandoned,
+    SnapshotWritten,
+    Submitted,
+    SuperblockWritten,
+)
 from veritydb.node.state import chunks, fresh, load
 from veritydb.node.waiters import Waiters
 from veritydb.types.durable import Recovered, SnapshotRef
@@ -139,6 +145,10 @@ class Node:
                 self._superblock_written(event, out)
             elif isinstance(event, SnapshotWritten):
                 self._write_superblock(None, event.ref, out)
+            elif isinstance(event, SnapshotAbandoned):
+                # The next one is due when as much again has been applied.
+                assert self._snapshot_busy
+                self._snapshot_busy = False
             else:
                 self._feed(event, out)
                 if isinstance(event, vsr_events.Tick):

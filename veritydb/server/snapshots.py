@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from veritydb.node.effects import TakeSnapshot
-from veritydb.node.events import Event, SnapshotWritten
+from veritydb.node.events import Event, SnapshotAbandoned, SnapshotWritten
 from veritydb.server.log import Log
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskFull
@@ -17,7 +17,6 @@ from veritydb.storage.store import Store
 
 SLICE_NS = 2_000_000
 QUEUED_MAX = 4 << 20
-RETRY_SECONDS = 5.0
 
 
 class SnapshotTask:
@@ -99,13 +98,13 @@ class SnapshotTask:
 
     def _finish(self) -> Event | None:
         if self._composer is None:
-            return None
+            return SnapshotAbandoned()
         try:
             ref = self._composer.finish()
         except DiskFull:
             self._composer.abandon()
             self._given_up()
-            return None
+            return SnapshotAbandoned()
         took = int((time.monotonic() - self._began) * 1000)
         self._log.info("snapshot", op=ref.op, bytes=ref.size, took_ms=took)
         return SnapshotWritten(ref)
