@@ -5,10 +5,11 @@ import pytest
 
 from simulation.disk import SimDisk
 from tests.storage.logs import chain, fresh, ops, reopen
-from veritydb.storage import journal, names, recovery
+from veritydb.storage import decisions, journal, names
+from veritydb.storage.decisions import DECISIONS, TABLE, Decision, Found
 from veritydb.storage.errors import Damaged, UnknownFormat
 from veritydb.storage.journal import RECORD_BYTES, RecordState
-from veritydb.storage.recovery import DECISIONS, TABLE, Decision, Found, contradicted
+from veritydb.storage.recovery import contradicted
 from veritydb.storage.segments import padded
 from veritydb.storage.store import Store
 from veritydb.types.durable import ViewState
@@ -21,12 +22,12 @@ NEW = chain(4, OLD[2].header, view=1)
 
 
 def test_exactly_one_row_for_everything_that_can_be_found() -> None:
-    everything = list(recovery.everything())
+    everything = list(decisions.everything())
     assert len(everything) == len(set(everything)) == 24 + 12 + 12
     for found in everything:
-        assert sum(recovery.matches(row, found) for row in TABLE) == 1, found
+        assert sum(decisions.matches(row, found) for row in TABLE) == 1, found
     for row in TABLE:
-        assert any(recovery.matches(row, found) for found in everything), row.why
+        assert any(decisions.matches(row, found) for found in everything), row.why
         assert row.why
     assert {row.decision for row in TABLE} == set(Decision)
     assert len(DECISIONS) == len(everything)
@@ -337,9 +338,9 @@ def test_a_start_reads_nothing_before_the_snapshot(monkeypatch: pytest.MonkeyPat
 
 
 def test_found_names_the_columns_of_the_table() -> None:
-    assert Found._fields == ("record", *recovery.FLAGS)
-    columns = [field.name for field in msgspec.structs.fields(recovery.Row)]
-    assert columns == ["record", *recovery.FLAGS, "decision", "why"]
+    assert Found._fields == ("record", *decisions.FLAGS)
+    columns = [field.name for field in msgspec.structs.fields(decisions.Row)]
+    assert columns == ["record", *decisions.FLAGS, "decision", "why"]
 
 
 @pytest.mark.parametrize("size", [None, 0, 4096])

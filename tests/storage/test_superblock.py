@@ -36,7 +36,8 @@ def block(sequence: int, parent: Superblock | None) -> Superblock:
             recovering=Op(sequence),
         ),
         snapshot=fresh()[1].superblock.snapshot,
-        joined=Op(0),
+        gap_after=Op(3),
+        gap_end=Op(4),
     )
 
 
@@ -131,7 +132,7 @@ def test_a_copy_in_another_copys_place_does_not_count() -> None:
 
 
 def test_rivals_of_one_sequence_are_refused() -> None:
-    rival = msgspec.structs.replace(NEW, joined=Op(1))
+    rival = msgspec.structs.replace(NEW, gap_end=Op(9))
     copies = [superblock.encode(each, copy) for copy, each in enumerate((NEW, NEW, rival, rival))]
     with pytest.raises(Damaged):
         superblock.load(disk_with(copies))

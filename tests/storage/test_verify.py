@@ -152,7 +152,7 @@ def test_a_log_that_begins_in_the_middle_is_whole() -> None:
     found = [each for each in verify(disk, tally) if each.file != names.OUTCOMES]
     assert found == []
     assert tally.missing == 5
-    assert superblock.load(disk).block.joined == 0
+    assert superblock.load(disk).block.gap_end == 5
 
 
 def test_sectors_of_other_files_are_found() -> None:

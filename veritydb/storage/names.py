@@ -10,6 +10,7 @@ SEGMENTS = "segments/"
 SPARE = "segments/spare"
 SNAPSHOTS = "snapshots/"
 SNAPSHOT_NEW = "snapshots/new"
+SNAPSHOT_RECEIVED = "snapshots/received"
 # The server's own, derived and rebuilt from the rest; no business of storage.
 INDEX = "index.db"
 

@@ -72,16 +72,17 @@ def check_journal(disk: Disk) -> None:
         raise Damaged(names.JOURNAL, size or 0, problem)
 
 
-def rejoin(journal: Journal, base: Header, joined: Op) -> None:
+def rejoin(journal: Journal, base: Header, gap_after: Op | None) -> None:
     """See to it that the journal names the snapshot's op, and before it nothing that was given up.
 
-    A snapshot of this replica's own stands on its journal (`joined` is its op). One that came from
-    another replica leaves a gap: records behind `joined` may be of a log that was given up, so they
-    go before the record is written. A crash between leaves it missing, and this is repeated.
+    A snapshot of this replica's own stands on its journal (`gap_after` is None). One that came from
+    another replica leaves a gap: records in it may be of a log that was given up, so they go before
+    the record is written. A crash between leaves that record missing, and this is repeated.
     """
-    assert joined <= base.op
+    assert gap_after is None or gap_after < base.op
     record = journal.header(base.op)
     if record is not None and record.hash == base.hash:
         return
-    journal.blank(joined + 1, base.op - 1)
+    if gap_after is not None:
+        journal.blank(gap_after + 1, base.op - 1)
     journal.write((base,))

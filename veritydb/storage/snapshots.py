@@ -39,15 +39,14 @@ assert HEAD_BYTES == 280
 
 
 class SnapshotWriter:
-    """A snapshot being written. Writer thread only; one at a time."""
+    """A snapshot being written. Writer thread only; one of a name at a time."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, name: str) -> None:
         """Begin an empty temporary file. What an earlier attempt left is removed."""
         self._disk = disk
+        self._name = name
         self._size = 0
-        if disk.size(names.SNAPSHOT_NEW) is not None:
-            disk.remove(names.SNAPSHOT_NEW)
-        assert disk.size(names.SNAPSHOT_NEW) is None
+        self.abandon()
 
     @property
     def size(self) -> int:
@@ -58,24 +57,24 @@ class SnapshotWriter:
         """Append bytes of a snapshot file as they came from another replica. Raises DiskFull."""
         size = sum(map(len, pieces))
         assert size > 0
-        self._disk.allocate(names.SNAPSHOT_NEW, self._size + size)
-        self._disk.write(names.SNAPSHOT_NEW, self._size, pieces)
+        self._disk.allocate(self._name, self._size + size)
+        self._disk.write(self._name, self._size, pieces)
         self._size += size
 
     def finish_raw(self) -> SnapshotRef:
         """Check what was written, make it durable, give it its name. Raises Damaged."""
         assert self._size > 0
-        self._disk.sync(names.SNAPSHOT_NEW)
-        ref, _ = inspect(self._disk, names.SNAPSHOT_NEW)
-        self._disk.rename(names.SNAPSHOT_NEW, names.snapshot(ref.op))
+        self._disk.sync(self._name)
+        ref, _ = inspect(self._disk, self._name)
+        self._disk.rename(self._name, names.snapshot(ref.op))
         self._disk.sync_directory(names.snapshot(ref.op))
         return ref
 
     def abandon(self) -> None:
         """Remove the temporary file: no space, or a transfer that came to nothing."""
-        if self._disk.size(names.SNAPSHOT_NEW) is not None:
-            self._disk.remove(names.SNAPSHOT_NEW)
-        assert self._disk.size(names.SNAPSHOT_NEW) is None
+        if self._disk.size(self._name) is not None:
+            self._disk.remove(self._name)
+        assert self._disk.size(self._name) is None
 
 
 class Composer:

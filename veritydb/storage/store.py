@@ -73,7 +73,8 @@ class Store:
         store = Store(disk, block, base)
         superblock.mend(disk, choice)
         if base is not None:
-            opening.rejoin(store._journal, base, block.joined)
+            gap = block.gap_after if block.gap_end == base.op else None
+            opening.rejoin(store._journal, base, gap)
         plan = recovery.recover(store._journal, store._segments, block, base)
         store._carry_out(plan)
         assert store._head == plan.recovered.head
@@ -226,7 +227,7 @@ class Store:
         assert snapshot.op <= self._head, "use install_snapshot"
         # Whoever names a snapshot that is not there could never start again.
         base = snapshots.base_of(self._disk, snapshot)
-        self._write_block(view_state=state, snapshot=snapshot, joined=snapshot.op)
+        self._write_block(view_state=state, snapshot=snapshot)
         self._base = base
         snapshots.remove_others(self._disk, snapshot.op)
 
@@ -247,11 +248,15 @@ class Store:
         """
         assert applied <= self._head < snapshot.op
         base = snapshots.base_of(self._disk, snapshot)
-        self._last, self._head, self._base = base, base.op, base
-        self._write_block(snapshot=snapshot, joined=applied)
+        self._journal.reserve(base.op)
+        # A gap from before that may not be filled yet becomes part of this one.
+        gap = self._block.gap_after if self._block.gap_end else applied
+        self._write_block(snapshot=snapshot, gap_after=gap, gap_end=snapshot.op)
         opening.rejoin(self._journal, base, applied)
         self._journal.clear_behind(base.op)
         snapshots.remove_others(self._disk, base.op)
+        # Last of all: readers go by it.
+        self._last, self._head, self._base = base, base.op, base
 
     def append_outcomes(self, first: int, data: bytes) -> None:
         """Write the outcome records of entries from index `first` on; durable with a snapshot."""
@@ -259,7 +264,10 @@ class Store:
         self._outcomes.write(first, data)
 
     def read_outcomes(self, first: int, count: int) -> bytes:
-        """Return the outcome records of entries from `first` on, as far as written. Any thread."""
+        """Return the outcome records of entries from `first` on, as far as written. Any thread.
+
+        A record of zeros (its op is 0) stands for one that this replica does not have.
+        """
         assert count >= 0
         return self._outcomes.read(first, count)
 
@@ -270,12 +278,14 @@ class Store:
         """
         assert base.op <= self._head
         self._outcomes.sync()
-        return snapshots.Composer(snapshots.SnapshotWriter(self._disk), base, outcomes)
+        return snapshots.Composer(
+            snapshots.SnapshotWriter(self._disk, names.SNAPSHOT_NEW), base, outcomes
+        )
 
     def receive_snapshot(self) -> snapshots.SnapshotWriter:
         """Begin to write a snapshot that comes from another replica; `install_snapshot` ends it."""
         assert self._block.sequence > 0
-        return snapshots.SnapshotWriter(self._disk)
+        return snapshots.SnapshotWriter(self._disk, names.SNAPSHOT_RECEIVED)
 
     def read_snapshot(self) -> Iterator[bytes]:
         """Yield the chunks of the snapshot that the superblock names, checked. Raises Damaged."""

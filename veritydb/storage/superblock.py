@@ -40,7 +40,7 @@ FIXED = struct.Struct(
     "16sIHHQ32s"  # cluster, group, index, replicas, incarnation, region
     "QQQIHH"  # view, log_view, commit, epoch, members, headers
     f"{REPLICAS_MAX}Q"
-    "Q32s32s32sQQ"  # snapshot: op, header_hash, digest, outcomes, size; joined
+    "Q32s32s32sQQQ"  # snapshot: op, header_hash, digest, outcomes, size; gap_after, gap_end
     "Q"  # recovering
 )
 HEADERS_AT = STAMP.size + FIXED.size
@@ -78,7 +78,8 @@ def encode(block: Superblock, copy: int) -> bytes:
         ref.digest,
         ref.outcomes,
         ref.size,
-        block.joined,
+        block.gap_after,
+        block.gap_end,
         state.recovering,
     )
     body = b"".join((fixed, *(header.raw for header in state.headers)))
@@ -134,12 +135,13 @@ def decode(data: bytes, copy: int) -> Superblock | None:
             headers=tuple(
                 frame.parse_header(data[start : start + frame.HEADER_BYTES]) for start in starts
             ),
-            recovering=Op(ref[6]),
+            recovering=Op(ref[7]),
         ),
         snapshot=SnapshotRef(
             op=Op(ref[0]), header_hash=ref[1], digest=ref[2], outcomes=ref[3], size=ref[4]
         ),
-        joined=Op(ref[5]),
+        gap_after=Op(ref[5]),
+        gap_end=Op(ref[6]),
     )
 
 

@@ -67,7 +67,7 @@ class LogCheck:
         assert state != RecordState.VALID
         if state == RecordState.ROTTEN:
             yield self._at_record(op, "the record has rotted")
-        elif self._block.joined < op < self._block.snapshot.op:
+        elif self._block.gap_after < op < self._block.gap_end:
             self._tally.missing += 1
         else:
             yield self._at_record(op, "the record is blank and there are records behind it")
@@ -108,7 +108,7 @@ class LogCheck:
         size = frame.FRAME_OVERHEAD + header.body_len
         whole = check(memoryview(data)[:size], header, holes)
         if whole is None:
-            if not data and self._block.joined < header.op <= self._block.snapshot.op:
+            if not data and self._block.gap_after < header.op <= self._block.gap_end:
                 self._tally.missing += 1
                 return
             if self._fetched_later(header, data):
@@ -128,7 +128,7 @@ class LogCheck:
     def _fetched_later(self, header: Header, data: bytes) -> bool:
         """Whether this is the op of a snapshot of another replica, whose frame is still blank."""
         assert header.op > 0
-        foreign = self._block.joined < header.op == self._block.snapshot.op
+        foreign = self._block.gap_after < header.op == self._block.gap_end
         return foreign and not any(data)
 
     def _bad_frame(self, header: Header, data: bytes) -> Finding:

@@ -77,7 +77,7 @@ class OutcomeCheck:
     def _may_be_missing(self, op: Op) -> bool:
         """Whether outcomes up to `op` were never this replica's to derive."""
         assert op > 0
-        return self._block.joined < op < self._block.snapshot.op
+        return self._block.gap_after < op < self._block.gap_end
 
     def _broken(self, op: Op, problem: str) -> Finding:
         assert op >= self._proved

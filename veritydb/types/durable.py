@@ -54,8 +54,8 @@ class SnapshotRef(msgspec.Struct, frozen=True, kw_only=True):
 class Superblock(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `sequence` grows by one with every write; `parent` is the hash of the one before.
 
-    `joined` is the last op that led to the snapshot in this replica's own log: the snapshot's op
-    itself, or less if the snapshot came from another replica and what lies between did not.
+    Ops behind `gap_after` up to `gap_end` came to this replica only as another one's snapshot: their
+    frames may be missing until they are fetched. Both are 0 if there is no such gap.
     """
 
     sequence: int
@@ -63,7 +63,8 @@ class Superblock(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     view_state: ViewState
     snapshot: SnapshotRef
-    joined: Op = Op(0)
+    gap_after: Op = Op(0)
+    gap_end: Op = Op(0)
 
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
