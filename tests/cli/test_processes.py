@@ -77,6 +77,26 @@ def test_a_corpse_does_not_run(child: subprocess.Popen[bytes]) -> None:
     assert not processes.is_running(process)
 
 
+def test_a_process_runs_until_its_last_thread_ends() -> None:
+    read, write = os.pipe()
+    # The first thread ends (system call 60) while another waits for this end of the pipe.
+    source = (
+        "import ctypes, os, threading;"
+        f"threading.Thread(target=lambda: os.read({read}, 1)).start();"
+        "ctypes.CDLL(None).syscall(60, 0)"
+    )
+    with subprocess.Popen([sys.executable, "-c", source], pass_fds=[read]) as child:
+        process = known(child)
+        stat = Path(f"/proc/{child.pid}/stat")
+        while stat.read_text().rpartition(")")[2].split()[0] != "Z":
+            pass
+        assert processes.is_running(process)
+        os.write(write, b"x")
+        assert processes.wait([process], time.monotonic() + 60.0) == []
+    os.close(read)
+    os.close(write)
+
+
 def test_stopping_asks_first(child: subprocess.Popen[bytes]) -> None:
     assert processes.stop([known(child)], grace=30.0) == []
     assert child.wait() == -signal.SIGTERM

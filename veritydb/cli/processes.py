@@ -20,6 +20,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 POLL_SECONDS = 0.02
 # Fields of /proc/PID/stat after the name, which may itself hold blanks and parentheses.
 STATE_FIELD = 0
+THREADS_FIELD = 17
 START_FIELD = 19
 
 
@@ -130,7 +131,9 @@ def start_ticks(pid: int) -> int | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()
-    return None if fields[STATE_FIELD] in "ZX" else int(fields[START_FIELD])
+    # The first thread may be dead while others still end, and with them locks and open files.
+    corpse = fields[STATE_FIELD] in "ZX" and int(fields[THREADS_FIELD]) <= 1
+    return None if corpse else int(fields[START_FIELD])
 
 
 def tail(directory: Path, lines: int = 5) -> list[str]:
