@@ -213,12 +213,17 @@ def base_of(disk: Disk, ref: SnapshotRef) -> Header:
     return base
 
 
-def remove_others(disk: Disk, keep: Op) -> None:
-    """Remove every snapshot but the one of `keep`, and what an interrupted write left."""
-    kept = names.snapshot(keep) if keep else ""
-    gone = [name for name in disk.names(names.SNAPSHOTS) if name != kept]
+def remove_others(disk: Disk, keep: Op, running: bool = True) -> None:
+    """Remove every snapshot but the one of `keep`.
+
+    At a start, when nothing is `running`, also what an interrupted write or transfer left.
+    """
+    kept = [names.snapshot(keep)] if keep else []
+    if running:
+        kept += [names.SNAPSHOT_NEW, names.SNAPSHOT_RECEIVED]
+    gone = [name for name in disk.names(names.SNAPSHOTS) if name not in kept]
     for name in gone:
-        assert name != kept
+        assert name not in kept
         disk.remove(name)
     if gone:
         disk.sync_directory(gone[0])

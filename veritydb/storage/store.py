@@ -91,7 +91,7 @@ class Store:
             self._journal.clear_behind(self._head)
             self._clear_frames()
         self._erasing.finish()
-        snapshots.remove_others(self._disk, self._block.snapshot.op)
+        snapshots.remove_others(self._disk, self._block.snapshot.op, running=False)
         assert self._last is None or self._last.op == self._head
 
     def _clear_frames(self) -> None:

@@ -1,0 +1,173 @@
+"""Erasing: what is gone is gone at once and for ever, and everything else is still proved."""
+
+import msgspec
+import pytest
+
+from simulation.disk import SimDisk, keep_everything, lose_everything
+from tests.storage.logs import append_entry, chain, fresh, next_frame, reopen
+from veritydb.storage import holes, names
+from veritydb.storage.disk import DiskError, DiskFull
+from veritydb.storage.erasing import new_holes
+from veritydb.storage.segments import BODY_AT, mask
+from veritydb.storage.store import Store
+from veritydb.storage.verify import verify
+from veritydb.types import entry, frame
+from veritydb.types.entry import EntryHeader, Kind, PartInfo
+from veritydb.types.frame import BadFrame, Frame, Hole
+from veritydb.types.ids import Op
+from veritydb.types.limits import MIB
+
+BIG = append_entry([b"A" * 20_000, b"B" * 9])
+SMALL = append_entry([b"C" * 30])
+
+
+def read(store: Store, op: int) -> Frame:
+    """A frame that is there."""
+    (found,) = store.read_frames(Op(op), Op(op), 0)
+    assert found is not None
+    return found
+
+
+def test_whole_blocks_are_given_back_and_the_edges_are_zero() -> None:
+    disk, store = fresh()
+    whole = next_frame(None, [SMALL, BIG, SMALL])
+    store.append([whole])
+    before = disk.stored()
+    assert store.erase_many([(Op(1), 1)]) == []
+    assert disk.stored() < before - 16_000
+    found = read(store, 1)
+    assert found.body.count(b"A") == found.body.count(b"B") == 0
+    assert found.body.count(b"C" * 30) == 2
+    assert frame.verify_root(found)
+    assert not frame.verify_root(msgspec.structs.replace(found, holes=found.holes[:1]))
+    disk.crash(lose_everything)
+    assert read(reopen(disk)[0], 1) == found
+    assert [each for each in verify(disk) if each.file != names.OUTCOMES] == []
+
+
+def test_many_at_once_take_one_map_write() -> None:
+    disk, store = fresh()
+    frames = chain(20, size=100)
+    store.append(frames)
+    store.erase_many([(Op(1), 0)])
+    before = disk.operations
+    assert store.erase_many([(Op(op), 0) for op in range(2, 21)]) == []
+    # Map: write, sync. Bytes: a write each, sync. Count: write, sync.
+    assert disk.operations - before == 2 + 19 + 1 + 2
+    assert all(read(store, op).holes for op in range(1, 21))
+
+
+def test_erasing_twice_is_erasing_once() -> None:
+    disk, store = fresh()
+    store.append([next_frame(None, [BIG])])
+    store.erase_many([(Op(1), 0)])
+    found = read(store, 1)
+    store.erase_many([(Op(1), 0), (Op(1), 0)])
+    assert read(store, 1) == found
+    parsed = holes.decode(disk.read(names.holes(1), 0, 4096))
+    assert (parsed.used, parsed.done, parsed.rotten) == (3, 2, ())
+
+
+def test_a_part_that_counts_no_events_stays() -> None:
+    table = entry.pack_part(PartInfo(0, 1, 0, 5)) + entry.pack_part(PartInfo(0, 0, 0, 4))
+    header = EntryHeader(kind=Kind.APPEND_MANY, parts=2, events=1)
+    many = entry.with_body(header, table + b"event" + b"rows")
+    whole = next_frame(None, [many])
+    assert [(hole.entry, hole.part) for hole in new_holes(whole, [0])] == [(0, 0)]
+
+
+def test_a_rotten_frame_cannot_be_erased_until_it_is_repaired() -> None:
+    disk, store = fresh()
+    frames = chain(3, size=100)
+    store.append(frames)
+    disk.rot(names.segment(1), frames[1].header.position + 50)
+    assert store.erase_many([(Op(1), 0), (Op(2), 0)]) == [(2, 0)]
+    store.repair(frames[1])
+    assert store.erase_many([(Op(2), 0)]) == []
+    assert read(store, 1).holes
+    assert read(store, 2).holes
+
+
+def test_a_frame_that_comes_erased_is_kept_erased() -> None:
+    _, source = fresh()
+    whole = [next_frame(None, [SMALL, BIG])]
+    whole.append(next_frame(whole[0].header, [BIG]))
+    source.append(whole)
+    source.erase_many([(Op(1), 1), (Op(2), 0)])
+    erased = [read(source, 1), read(source, 2)]
+    disk, store = fresh()
+    store.append(erased[:1])
+    store.append(whole[1:])
+    store.repair(erased[1])
+    for again in (store, reopen(disk)[0]):
+        assert [read(again, 1), read(again, 2)] == erased
+
+
+def test_what_does_not_match_the_root_is_not_written() -> None:
+    _, store = fresh()
+    whole = next_frame(None, [SMALL])
+    store.append([whole])
+    body = whole.body.replace(b"C", b"D", 1)
+    with pytest.raises(BadFrame, match="Merkle"):
+        store.repair(Frame(whole.header, body))
+    with pytest.raises(BadFrame, match="Merkle"):
+        store.repair(Frame(whole.header, whole.body, (Hole(0, 7, bytes(32)),)))
+    assert mask(whole, (Hole(3, 0, bytes(32)),)) is None
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_rot_in_the_map_is_repaired_from_a_peer(at: int) -> None:
+    disk, store = fresh()
+    store.append([next_frame(None, [BIG])])
+    store.erase_many([(Op(1), 0)])
+    erased = read(store, 1)
+    disk.rot(names.holes(1), 64 + at)
+    store, recovered = reopen(disk)
+    assert recovered.faulty == (1,)
+    assert store.read_frames(Op(1), Op(1), MIB) == [None]
+    store.repair(erased)
+    assert read(store, 1) == erased
+
+
+def test_rot_beside_a_hole_is_found_by_the_proof() -> None:
+    disk, store = fresh()
+    whole = next_frame(None, [SMALL, BIG])
+    store.append([whole])
+    store.erase_many([(Op(1), 1)])
+    disk.rot(names.segment(1), whole.header.position + BODY_AT + 200)
+    assert store.read_frames(Op(1), Op(1), MIB) == [None]
+    assert reopen(disk)[1].faulty == (1,)
+
+
+def test_no_space_for_the_map_erases_nothing() -> None:
+    disk, store = fresh()
+    store.append([next_frame(None, [BIG])])
+    disk.capacity = disk.used()
+    with pytest.raises(DiskFull):
+        store.erase_many([(Op(1), 0)])
+    assert read(store, 1).holes == ()
+    disk.capacity = None
+    assert store.erase_many([(Op(1), 0)]) == []
+
+
+def failing(disk: SimDisk, at: int) -> None:
+    """Let an operation fail."""
+    disk.errors[disk.operations + at] = DiskError("EIO")
+
+
+def test_a_disk_that_fails_is_believed() -> None:
+    frames = chain(4)
+    for at in range(4):
+        disk, store = fresh()
+        store.append(frames[:2])
+        failing(disk, at)
+        with pytest.raises(DiskError):
+            store.append(frames[2:])
+        assert store.head == 2
+        disk.crash(keep_everything)
+        store, recovered = reopen(disk)
+        assert recovered.headers == tuple(each.header for each in frames[: store.head])
+        assert store.head in (2, 4)
+        disk.unreadable.add((names.segment(1), 0))
+        with pytest.raises(DiskError):
+            store.read_frames(Op(1), Op(1), MIB)
