@@ -4,17 +4,18 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
 
 from veritydb.cli import processes, supervisor
-from veritydb.cli.connection import connect
+from veritydb.cli.connection import ask_status, connect
 from veritydb.cli.exits import Exit, Failure
 from veritydb.cli.options import DEFAULT_URL, SCHEME, connected, formatted
 from veritydb.cli.output import Output, say
 from veritydb.cli.processes import Process
-from veritydb.cli.status import NodeView, document, view_of
+from veritydb.cli.status import NodeView, document, views_of
 from veritydb.cli.supervisor import Cluster
 from veritydb.server import config as configs
 
@@ -152,19 +153,21 @@ def say_next(nodes: Cluster, *, foreground: bool) -> None:
 @click.option(
     "--data-dir", type=PATH, metavar="DIR", help="Of nodes on this machine; knows those down, too."
 )
-@connected
+@partial(connected, seconds=2.0)
 @formatted
-def status(data_dir: Path | None, url: str, timeout: float, form: str) -> None:
+def status(data_dir: Path | None, url: str, timeout: float, form: str) -> int:
     """Show every node, by its own word.
 
     With --data-dir: the nodes that `cluster up` started there. Otherwise those that the cluster
-    names; one that is down has no name then but its address, no pid, and is not ready.
+    names; one that is down has no name then but its address, no pid, and is not ready. Exit code 5
+    if no node answers.
     """
     if data_dir is not None:
         views = supervisor.find(data_dir).look(timeout)
     else:
-        with connect(url, timeout) as db:
-            views = [view_of(status) for status in db.status(timeout=timeout)]
+        said = ask_status(url, timeout)
+        addresses = list(said) or url.removeprefix(SCHEME).split(",")
+        views = views_of([("", address) for address in addresses], said, {})
     rows = [
         {
             "node": view.name,
@@ -181,6 +184,7 @@ def status(data_dir: Path | None, url: str, timeout: float, form: str) -> None:
         for group in view.groups or (None,)
     ]
     Output(form).document(document(views), rows, COLUMNS)
+    return Exit.DONE if any(view.groups for view in views) else Exit.UNAVAILABLE
 
 
 @cluster.command()

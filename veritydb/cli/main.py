@@ -87,7 +87,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command line; return the exit code. No exception leaves, and no traceback is seen."""
     try:
-        result = root.main(arguments, prog_name="veritydb", standalone_mode=False)
+        # Not `root.main`, which would make a reader that left into an error of ours.
+        with root.make_context("veritydb", list(arguments)) as context:
+            result = root.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return Exit.INTERRUPTED

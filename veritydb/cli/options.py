@@ -121,12 +121,12 @@ ID = Parsed("hex", read_id)
 U64 = click.IntRange(0, U64_MAX)
 
 
-def connected(function: Function) -> Function:
+def connected(function: Function, seconds: float = 10.0) -> Function:
     """Add the options of a command that talks to a cluster: `url` and `timeout`."""
     function = click.option(
         "--timeout",
         type=click.FloatRange(0.01, 3_600.0),
-        default=10.0,
+        default=seconds,
         show_default=True,
         help="Seconds one call may take.",
     )(function)

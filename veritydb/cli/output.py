@@ -75,7 +75,11 @@ def print_table(rows: Sequence[Record], columns: Sequence[str], *, head: bool = 
         )
     for row in rows:
         table.add_row(*(Text(cell(row.get(column))) for column in columns))
-    console().print(table)
+    screen = console()
+    # Rich would end the process itself where nobody reads on; and it fills lines with blanks.
+    with screen.capture() as capture:
+        screen.print(table)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def cell(value: object) -> str:

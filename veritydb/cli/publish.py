@@ -147,20 +147,23 @@ class Run:
         if first is None:
             return
         rest = chain.from_iterable(made)
-        there = self.append(first, 0, origin)
-        if there is not None:
+        if origin is None:
+            rest = chain(first, rest)
+        elif (there := self.begin(first, origin)) is None:
+            advance(first)
+        else:
             rest = chain(first, rest)
             self.skip(rest, there, origin, advance)
-        else:
-            advance(first)
         for batch in batches(rest, self.batch, BATCH_BYTES):
-            if self.append(batch, self.done, origin) is not None:
+            try:
+                self.append(batch, origin)
+            except OriginConflict:
                 raise Failure(
                     Exit.REFUSED,
                     "another run is publishing the same input at this moment",
                     name="ORIGIN_CONFLICT",
                     hint="when it has ended, run this again",
-                )
+                ) from None
             advance(batch)
 
     @property
@@ -168,24 +171,31 @@ class Run:
         """How many lines are in the stream."""
         return self.published + self.already
 
-    def append(
-        self, batch: list[bytes], sequence: int = 0, origin: bytes | None = None
-    ) -> int | None:
-        """Append the lines from `sequence` on.
-
-        Returns None if that is done, or how many lines of this origin the stream already has.
-        """
-        events = [self.types.event(line, sequence + at) for at, line in enumerate(batch, start=1)]
+    def begin(self, first: list[bytes], origin: bytes) -> int | None:
+        """Append the first lines, or return how many lines of the origin the stream has already."""
         try:
-            appended = self._append(events, sequence, origin)
+            appended = self._append(self.events(first), 0, origin)
         except OriginConflict as conflict:
             return known(conflict)
-        if appended.duplicate and origin is not None:
+        if appended.duplicate:
             return self.stopped_at(origin)
+        self.count(appended)
+        return None
+
+    def append(self, batch: list[bytes], origin: bytes | None = None) -> None:
+        """Append the next lines."""
+        # A duplicate here is our own: it was sent again because the answer had been lost.
+        self.count(self._append(self.events(batch), self.done, origin))
+
+    def events(self, batch: list[bytes]) -> list[Event]:
+        """The next lines as events."""
+        return [self.types.event(line, self.done + at) for at, line in enumerate(batch, start=1)]
+
+    def count(self, appended: Appended) -> None:
+        """Note what was appended."""
         self.published += appended.count
         self.first = appended.base if self.first is None else self.first
         self.next = appended.next
-        return None
 
     def stopped_at(self, origin: bytes) -> int:
         """How many lines of an origin the stream has."""
@@ -195,11 +205,8 @@ class Run:
             return known(conflict)
         raise AssertionError("no origin comes this far")
 
-    def skip(
-        self, source: Iterator[bytes], count: int, origin: bytes | None, advance: "Advance"
-    ) -> None:
+    def skip(self, source: Iterator[bytes], count: int, origin: bytes, advance: "Advance") -> None:
         """Pass over the lines that the stream has, and make sure that they are these lines."""
-        assert origin is not None
         for number in range(1, count + 1):
             line = next(source, None)
             if line is None:
@@ -215,7 +222,7 @@ class Run:
         assert appended.duplicate
         if appended.base is None:
             return True
-        items = self.stream.read(from_offset=appended.base, limit=1)
+        items = self.stream.read(from_offset=appended.base, limit=1, at_least=appended.token)
         return all(item.payload == line for item in items if isinstance(item, RecordedEvent))
 
     def _append(self, events: list[Event], sequence: int, origin: bytes | None) -> Appended:

@@ -11,6 +11,7 @@ from veritydb.cli.output import say
 from veritydb.server import config as configs
 from veritydb.server import datadir
 from veritydb.server.config import Config, ServerPart
+from veritydb.server.failures import StartError
 from veritydb.server.print_config import describe
 from veritydb.types.labels import Region
 
@@ -72,7 +73,11 @@ def server(
         return Exit.DONE
     from veritydb.server.main import serve
 
-    return serve(config, name, directory)
+    try:
+        return serve(config, name, directory)
+    except StartError as error:
+        # A supervisor decides by the exact code whether to start it again.
+        raise Failure(error.exit_code, str(error), name=type(error).__name__) from error
 
 
 @click.command()

@@ -1,7 +1,7 @@
 """What the errors of the SDK and the server mean as exit codes."""
 
 from veritydb.cli.exits import Exit, Failure
-from veritydb.server.failures import ConfigError, StartError
+from veritydb.server.failures import ConfigError, NotInitialised, StartError
 from veritydb.types import errors
 from veritydb.types.outcome import Code
 
@@ -18,6 +18,10 @@ MEANINGS: tuple[tuple[type[errors.VerityError], Exit], ...] = (
     (errors.Unavailable, Exit.UNAVAILABLE),
     (errors.UnreachablePlacement, Exit.UNAVAILABLE),
 )
+START: tuple[tuple[type[StartError], Exit], ...] = (
+    (ConfigError, Exit.USAGE),
+    (NotInitialised, Exit.NOT_FOUND),
+)
 # Refusals of a cluster that could be reached, under a class whose others could not.
 DECIDED = {int(Code.NO_SUCH_REGION), int(errors.EdgeCode.UNKNOWN_GROUP)}
 
@@ -33,10 +37,9 @@ def translate(error: Exception) -> Failure | None:
     if isinstance(error, errors.VerityError):
         hint = next((hint for kind, hint in HINTS if isinstance(error, kind)), "")
         return Failure(exit_of(error), str(error), name=name_of(error), hint=hint)
-    if isinstance(error, ConfigError):
-        return Failure(Exit.USAGE, str(error), name="CONFIG")
     if isinstance(error, StartError):
-        return Failure(error.exit_code, str(error), name=type(error).__name__)
+        code = next((code for kind, code in START if isinstance(error, kind)), Exit.REFUSED)
+        return Failure(code, str(error), name=type(error).__name__)
     return None
 
 

@@ -11,7 +11,8 @@ from veritydb.cli.exits import Exit, Failure
 from veritydb.cli.options import formatted
 from veritydb.cli.output import Output
 from veritydb.cli.supervisor import MARKER, read_marker
-from veritydb.server.datadir import GROUPS, lock_dir, read_stamp
+from veritydb.cli.verify_index import check_index
+from veritydb.server.datadir import BORN, GROUPS, lock_dir, read_stamp
 from veritydb.server.files import FileDisk
 from veritydb.storage.findings import DAMAGE, Finding, Tally
 from veritydb.storage.verify import verify as check_replica
@@ -81,7 +82,11 @@ def check_folder(folder: Path, base: Path) -> tuple[dict[str, Any], list[dict[st
     disk = FileDisk(folder)
     tally = Tally()
     try:
-        findings = [as_record(finding, folder, base) for finding in check_replica(disk, tally)]
+        # What storage does not know the server does.
+        found = [one for one in check_replica(disk, tally) if one.file != BORN]
+        if not any(one.severity == DAMAGE for one in found):
+            found += check_index(folder, disk)
+        findings = [as_record(one, folder, base) for one in found]
     finally:
         disk.close()
     damage = sum(finding["severity"] == DAMAGE for finding in findings)
