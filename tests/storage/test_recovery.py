@@ -1,5 +1,7 @@
 """The recovery table: exactly one row for all that can be found, and each row from real bytes."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -351,3 +353,22 @@ def test_a_journal_that_is_gone_is_not_an_empty_log(size: int | None) -> None:
         disk.allocate(names.JOURNAL, size)
     with pytest.raises(Damaged, match="headers"):
         reopen(disk)
+
+
+def test_the_documented_table_is_the_table() -> None:
+    words = {None: "–", True: "yes", False: "no"}
+    lines = (Path(__file__).parents[2] / "docs" / "storage.md").read_text().splitlines()
+    documented = [line for line in lines if line.startswith(("| valid", "| blank", "| rotten"))]
+    assert documented == [
+        "| "
+        + " | ".join(
+            [
+                row.record.value,
+                *(words[getattr(row, flag)] for flag in decisions.FLAGS),
+                row.decision.name,
+                row.why,
+            ]
+        )
+        + " |"
+        for row in TABLE
+    ]
