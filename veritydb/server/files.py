@@ -45,6 +45,8 @@ class FileDisk:
         """Use a directory, which is created if it is missing."""
         self._root = root
         self._writing: dict[str, int] = {}
+        # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
+        self._sizes: dict[str, int] = {}
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -71,7 +73,7 @@ class FileDisk:
     def close(self) -> None:
         """Close all files and let go of the lock."""
         while self._writing:
-            os.close(self._writing.popitem()[1])
+            self._forget(next(iter(self._writing)))
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -109,6 +111,7 @@ class FileDisk:
                     raise OSError(errno.EIO, "nothing was written")
                 at += written
                 left = _behind(left, written)
+            self._sizes[name] = max(self._sizes[name], at)
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
@@ -127,6 +130,8 @@ class FileDisk:
             try:
                 if os.fstat(file).st_size < size:
                     os.posix_fallocate(file, 0, size)
+                    if name in self._sizes:
+                        self._sizes[name] = size
             finally:
                 os.close(file)
         except OSError as error:
@@ -136,6 +141,10 @@ class FileDisk:
 
     def size(self, name: str) -> int | None:
         """See `Disk`."""
+        known = self._sizes.get(name)
+        if known is not None:
+            # Asked before every write: a system call would hand the interpreter to another thread.
+            return known
         path = self._path(name)
         try:
             return path.stat().st_size
@@ -219,13 +228,14 @@ class FileDisk:
         if file is None:
             file = os.open(self._path(name), os.O_RDWR | os.O_CLOEXEC)
             if len(self._writing) >= OPEN_FILES_MAX:
-                oldest = next(iter(self._writing))
-                os.close(self._writing.pop(oldest))
+                self._forget(next(iter(self._writing)))
+            self._sizes[name] = os.fstat(file).st_size
         # Put back at the end: the first is the one that was not used for longest.
         self._writing[name] = file
         return file
 
     def _forget(self, name: str) -> None:
+        self._sizes.pop(name, None)
         file = self._writing.pop(name, None)
         if file is not None:
             os.close(file)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from typing import Any
 
+import msgspec
+
 from veritydb.node import effects as fx
 from veritydb.node.config import NodeConfig
 from veritydb.node.events import Event
@@ -21,12 +23,19 @@ from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered
-from veritydb.types.ids import StreamId
+from veritydb.types.limits import RETENTION_GRACE_NS
 from veritydb.vsr.events import FramesRead, FramesWritten, HeadersRead
 from veritydb.vsr.messages import Message
 
 Send = Callable[[int, int, Message], None]
 Fatal = Callable[[str, BaseException | str], None]
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """Events below `floor` were given up; their bytes may go at `after` (this process's clock)."""
+
+    floor: int
+    after: int
 
 
 class Hosted:
@@ -57,7 +66,7 @@ class Hosted:
         self.full = False
         self.started = False
         self._index_resetting = False
-        self.reclaims: dict[int, fx.Reclaim] = {}
+        self.reclaims: dict[int, Floor] = {}
         self._config = config
         self._disk = disk
         self._pool = pool
@@ -98,6 +107,7 @@ class Hosted:
         """Let time pass, once this replica may take part."""
         if self.started and not self.group.failed:
             self.group.tick(time.time_ns())
+        self.writer.nudge()
 
     # -- the world of `Group`
 
@@ -161,11 +171,15 @@ class Hosted:
 
     def reclaim(self, effect: fx.Reclaim) -> None:
         """Give space back later; a higher floor takes the place of a lower one."""
-        self.reclaims[effect.stream] = effect
+        self.remember_floor(effect.stream, effect.floor)
 
-    def remember_floor(self, stream: StreamId, floor: int, after: int) -> None:
-        """The same for a floor that rose before this process started."""
-        self.reclaims[stream] = fx.Reclaim(stream, floor, after)
+    def remember_floor(self, stream: int, floor: int) -> None:
+        """The same, also for a floor that rose before this process started."""
+        waiting = self.reclaims.get(stream)
+        due = time.monotonic_ns() + RETENTION_GRACE_NS
+        # Where floors keep rising, the first of them sets the time.
+        after = due if waiting is None else waiting.after
+        self.reclaims[stream] = Floor(floor, after)
 
     def halt(self, effect: fx.Halt) -> None:
         """Stop: this replica must do nothing more."""

@@ -61,9 +61,18 @@ class Writer:
         self._thread.start()
 
     def put(self, write: Write) -> None:
-        """Queue one write. A `Job` is a function that runs in its turn on the writer's thread."""
+        """Queue one write. A `Job` is a function that runs in its turn on the writer's thread.
+
+        Outcomes wait for the next other write or `nudge`: nobody waits for them, and waking the
+        thread for each would cost more than writing them.
+        """
         self._queue.append(write)
-        if self._idle:
+        if not isinstance(write, AppendOutcomes):
+            self.nudge()
+
+    def nudge(self) -> None:
+        """See to it that what is queued is carried out."""
+        if self._idle and self._queue:
             with self._wake:
                 self._wake.notify()
 
