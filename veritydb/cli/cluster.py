@@ -20,6 +20,7 @@ from veritydb.cli.supervisor import Cluster
 from veritydb.server import config as configs
 
 PATH = click.Path(path_type=Path)
+NAMES = ("veritydb", "vdb-admin")
 WATCH_SECONDS = 0.5
 COLUMNS = ("node", "address", "pid", "ready", "group", "role", "view", "op", "commit")
 
@@ -131,7 +132,9 @@ def complain_about_down(nodes: Cluster, views: list[NodeView]) -> None:
 
 def say_next(nodes: Cluster, *, foreground: bool) -> None:
     """What to type next."""
-    me = "veritydb" if shutil.which("veritydb") else sys.argv[0]
+    # As it was typed, where the shell would not find it by its bare name.
+    typed = Path(sys.argv[0]).name in NAMES and not shutil.which("veritydb")
+    me = sys.argv[0] if typed else "veritydb"
     regions = [group.region for group in nodes.config.groups if group.region]
     place = f"phi --placement region:{regions[0]}" if regions else "nonphi --placement global"
     say("")
