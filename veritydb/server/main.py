@@ -58,7 +58,7 @@ def ending(log: Log) -> Callable[[str, BaseException | str], None]:
             log.error("disk_failed", where=where, reason=str(reason))
             code = EXIT_DISK
         elif isinstance(reason, str):
-            log.error("stopped", where=where, reason=reason)
+            log.error("ended", where=where, reason=reason)
             code = EXIT_HALTED
         else:
             log.error("crashed", where=where, error=type(reason).__name__, at=place(reason))

@@ -1,13 +1,15 @@
 """Giving back the space of events that retention gave up.
 
-The kernel says that a stream's floor rose, and from which log time on the bytes may go. An entry is
-erased when all of its events lie below their streams' floors and its segment is no longer written.
+The kernel says that a stream's floor rose. A grace period later (by this process's own clock, since
+the log's stands still in an idle group) an entry is erased if all of its events lie below their
+streams' floors and its segment is no longer written.
 Nothing here needs to survive a crash: the floors are in the kernel's state, and how far each stream
 got is noted in the index after the fact, so that at worst something is erased twice.
 """
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -20,7 +22,6 @@ from veritydb.storage.disk import DiskFull
 from veritydb.types import multi
 from veritydb.types.entry import HEADER_BYTES, Kind
 from veritydb.types.ids import Op
-from veritydb.types.limits import RETENTION_GRACE_NS
 
 T = TypeVar("T")
 PIECE_EVENTS = 5_000
@@ -41,9 +42,9 @@ class Reclaimer:
         if not self._started:
             self._started = True
             await self._look_back()
-        now = one.group.node.state.time
+        now = time.monotonic_ns()
         for number, due in list(one.reclaims.items()):
-            if due.after > now and now:
+            if due.after > now:
                 continue
             try:
                 finished = await self._stream(number, due.floor)
@@ -55,10 +56,9 @@ class Reclaimer:
     async def _look_back(self) -> None:
         """After a start: every stream with a floor may have something left to erase."""
         streams = self._one.group.node.kernel.streams.records
-        after = self._one.group.node.state.time + RETENTION_GRACE_NS
         for count, (number, stream) in enumerate(streams.items()):
             if stream.floor and number not in self._one.reclaims:
-                self._one.remember_floor(stream.info.id, stream.floor, after)
+                self._one.remember_floor(stream.info.id, stream.floor)
             if count % 1_000 == 999:
                 await trio.lowlevel.checkpoint()
 
