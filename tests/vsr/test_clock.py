@@ -1,0 +1,137 @@
+"""Agreement on what time it is."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.vsr.harness import CLUSTER, GROUP
+from veritydb.types.limits import CLOCK_TOLERANCE_NS, MS_NS, SECOND_NS
+from veritydb.vsr.clock import COARSENESS_NS, Clock, overlap
+from veritydb.vsr.config import Config
+
+WALL = 1_700_000_000 * SECOND_NS
+
+
+def clock(replicas: int = 3) -> Clock:
+    made = Clock(Config(cluster=CLUSTER, group=GROUP, index=0, replicas=replicas, kernel=1))
+    made.tick(SECOND_NS, WALL)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("bounds", "enough", "expected"),
+    [
+        ([(0, 10)], 1, (0, 10)),
+        ([(0, 10)], 2, None),
+        ([(0, 10), (5, 15)], 2, (5, 10)),
+        ([(0, 10), (11, 15)], 2, None),
+        ([(0, 10), (10, 15)], 2, (10, 10)),
+        ([(0, 10), (5, 15), (100, 110)], 2, (5, 10)),
+        ([(0, 10), (5, 15), (8, 9)], 2, (8, 9)),
+        ([(0, 10), (0, 9), (20, 30), (29, 50)], 2, (29, 30)),
+    ],
+)
+def test_overlap(
+    bounds: list[tuple[int, int]], enough: int, expected: tuple[int, int] | None
+) -> None:
+    assert overlap(bounds, enough) == expected
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50), st.integers(0, 30)), min_size=1, max_size=5))
+def test_overlap_is_in_as_many_bounds_as_any_point(raw: list[tuple[int, int]]) -> None:
+    bounds = [(low, low + width) for low, width in raw]
+    depth = max(sum(low <= at <= high for low, high in bounds) for at in range(-60, 90))
+    found = overlap(bounds, 1)
+    assert found is not None
+    for at in found:
+        assert sum(low <= at <= high for low, high in bounds) == depth
+    assert overlap(bounds, depth + 1) is None
+
+
+def test_alone_a_clock_is_right() -> None:
+    alone = clock(1)
+    assert alone.synchronised
+    assert alone.timestamp(0) == WALL
+
+
+def test_without_a_quorum_there_is_no_time() -> None:
+    assert clock().timestamp(0) is None
+
+
+def test_a_quorum_that_agrees_is_enough() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS - MS_NS, WALL)
+    assert mine.synchronised
+    assert mine.timestamp(0) == WALL
+
+
+def test_log_time_grows_within_a_tick() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL)
+    last = 0
+    for _ in range(1_000):
+        now = mine.timestamp(last)
+        assert now is not None and now > last
+        last = now
+
+
+def test_log_time_never_leads() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL)
+    assert mine.interval is not None
+    end = WALL + mine.interval[1]
+    assert mine.timestamp(end - 1) == end
+    assert mine.timestamp(end) is None
+
+
+def test_a_clock_that_most_contradict_is_corrected_or_refused() -> None:
+    """Ours is off by a second: the others' time counts. By a minute: no time at all."""
+    mine = clock()
+    for peer in (1, 2):
+        mine.sample(peer, SECOND_NS, WALL + SECOND_NS)
+    now = mine.timestamp(0)
+    assert now is not None and abs(now - WALL - SECOND_NS) <= COARSENESS_NS
+    mine = clock()
+    for peer in (1, 2):
+        mine.sample(peer, SECOND_NS, WALL + 6 * CLOCK_TOLERANCE_NS)
+    assert not mine.synchronised
+    assert mine.timestamp(0) is None
+
+
+def test_one_liar_changes_nothing() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL)
+    mine.sample(2, SECOND_NS, WALL + 3_600 * SECOND_NS)
+    assert mine.synchronised
+
+
+def test_samples_grow_old() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL)
+    mine.tick(40 * SECOND_NS, WALL + 39 * SECOND_NS)
+    assert not mine.synchronised
+
+
+def test_a_step_of_our_own_clock_is_seen_at_once() -> None:
+    mine = clock()
+    for peer in (1, 2):
+        mine.sample(peer, SECOND_NS, WALL)
+    mine.tick(SECOND_NS + 10 * MS_NS, WALL + 3_600 * SECOND_NS)
+    assert not mine.synchronised
+
+
+def test_an_answer_from_another_life_is_no_sample() -> None:
+    mine = clock()
+    mine.sample(1, 5 * SECOND_NS, WALL)
+    mine.sample(2, -60 * SECOND_NS, WALL)
+    assert not mine.samples
+
+
+def test_a_worse_sample_does_not_replace_a_better_one() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL)
+    mine.tick(2 * SECOND_NS, WALL + SECOND_NS)
+    mine.sample(1, SECOND_NS, WALL)
+    assert mine.samples[1].offset == 0
+    mine.forget(1)
+    assert not mine.synchronised

@@ -1,0 +1,342 @@
+"""Leaving a view and beginning the next without losing or inventing anything."""
+
+import pytest
+
+from tests.vsr.harness import Group, Site, proposal
+from veritydb.types.limits import MS_NS
+from veritydb.vsr import events as ev
+from veritydb.vsr import messages as m
+from veritydb.vsr.config import Status
+
+
+def others(group: Group, site: Site) -> list[Site]:
+    return [other for other in group.sites if other is not site]
+
+
+def test_a_dead_primary_is_replaced_within_a_second() -> None:
+    group = Group()
+    group.propose("a")
+    group.run(200)
+    old = group.primary()
+    old.crash()
+    took = group.until(lambda: any(s.live.is_primary for s in others(group, old)))
+    assert took <= 1_000
+    group.propose("b")
+    group.run(100)
+    assert all(group.words(site.index) == ["a", "b"] for site in others(group, old))
+
+
+def test_a_lost_connection_makes_it_faster() -> None:
+    group = Group()
+    group.run(200)
+    old = group.primary()
+    old.crash()
+    for site in others(group, old):
+        site.step(ev.PeerLost(old.index))
+    took = group.until(lambda: any(s.live.is_primary for s in others(group, old)))
+    assert took <= 400
+
+
+def test_a_flapping_connection_alone_changes_nothing() -> None:
+    group = Group()
+    view = group.primary().live.view
+    primary = group.primary().index
+    for _ in range(100):
+        for site in group.sites:
+            if site.index != primary:
+                site.step(ev.PeerLost(primary))
+        group.run(100)
+        for site in group.sites:
+            if site.index != primary:
+                site.step(ev.PeerReached(primary))
+    assert group.primary().live.view == view
+
+
+def test_one_that_cannot_hear_the_primary_deposes_nobody() -> None:
+    group = Group()
+    primary = group.primary()
+    deaf = others(group, primary)[0]
+    group.cut_links.add((primary.index, deaf.index))
+    view = primary.live.view
+    group.run(10_000)
+    assert primary.live.view == view and primary.live.is_primary
+    group.propose("a")
+    assert group.words(primary.index) == ["a"]
+
+
+def test_replayed_heartbeats_keep_no_dead_primary_alive() -> None:
+    group = Group()
+    group.run(300)
+    old = group.primary()
+    heard = [(to, msg) for _, to, msg in group.sent if isinstance(msg, m.Heartbeat)]
+    heard = [(to, msg) for to, msg in heard if msg.view == old.live.view]
+    old.crash()
+
+    def replay() -> bool:
+        for to, msg in heard:
+            group.sites[to].step(ev.Received(msg))
+        return any(site.live.is_primary for site in others(group, old))
+
+    assert group.until(replay) <= 1_200
+
+
+def test_an_op_that_was_not_committed_keeps_its_header() -> None:
+    group = Group()
+    old = group.primary()
+    group.filter = lambda _from, _to, msg: not isinstance(msg, m.PrepareOk)
+    group.propose("a")
+    frame = old.live._s.log.frames[1]
+    assert old.committed == []
+    old.crash()
+    group.heal()
+    group.until(lambda: any(s.committed for s in others(group, old)))
+    new = group.primary()
+    assert new.committed[0].header == frame.header
+    assert frame.header.view < new.live.view
+
+
+def isolated_tail(group: Group) -> Site:
+    """A primary that is cut off and has two ops that nobody else has."""
+    group.propose("a")
+    group.run(100)
+    old = group.primary()
+    group.partition(old.index)
+    for word in ("lost1", "lost2"):
+        old.step(ev.Proposed((proposal(word * 20_000),)))
+    group.settle()
+    assert old.live.op == 3
+    group.until(lambda: any(s.live.is_primary for s in others(group, old)))
+    new = next(s for s in others(group, old) if s.live.is_primary)
+    for word in ("b", "c", "d"):
+        new.step(ev.Proposed((proposal(word),)))
+        group.settle()
+    return old
+
+
+def test_what_only_an_old_primary_had_is_cut() -> None:
+    group = Group()
+    old = isolated_tail(group)
+    assert old.live.op == 3
+    group.heal()
+    group.run(1_000)
+    assert group.words(old.index) == ["a", "b", "c", "d"]
+    group.same_logs()
+
+
+def test_a_stale_log_is_never_committed_by_its_owner_as_new_primary() -> None:
+    """It hears how far others committed, and must not take its own ops for those."""
+    group = Group()
+    old = isolated_tail(group)
+    group.heal()
+    for site in others(group, old):
+        site.crash()
+    back = others(group, old)[0]
+    group.filter = lambda _from, _to, msg: not isinstance(msg, m.StartView)
+    back.start()
+    group.run(3_000)
+    group.heal()
+    group.run(3_000)
+    assert group.words(old.index)[:4] == ["a", "b", "c", "d"]
+    assert [f.header.hash for f in old.committed] == group.canon
+
+
+def test_the_longer_but_older_log_does_not_win() -> None:
+    group = Group()
+    group.propose("a")
+    group.run(100)
+    old = group.primary()
+    group.partition(old.index)
+    for number in range(6):
+        old.step(ev.Proposed((proposal(f"lost{number}" * 20_000),)))
+    group.settle()
+    group.until(lambda: any(s.live.is_primary for s in others(group, old)))
+    new = next(s for s in others(group, old) if s.live.is_primary)
+    third = next(s for s in others(group, old) if s is not new)
+    new.step(ev.Proposed((proposal("b"),)))
+    group.settle()
+    new.crash()
+    group.heal()
+    group.until(lambda: "b" in group.words(old.index))
+    group.run(500)
+    assert group.words(old.index) == group.words(third.index) == ["a", "b"]
+
+
+def test_what_is_said_in_a_view_change_is_the_same_after_a_crash() -> None:
+    group = Group()
+    group.propose("a")
+    old = group.primary()
+    group.filter = lambda _from, _to, msg: not isinstance(msg, m.PrepareOk | m.DoViewChange)
+    group.propose("b")
+    old.crash()
+    site = others(group, old)[0]
+    group.until(lambda: site.live.status == Status.VIEW_CHANGE)
+    view = site.live.view
+    group.run(150)
+    site.crash()
+    site.start()
+    group.run(150)
+    said = [
+        msg.headers
+        for source, _, msg in group.sent
+        if source == site.index and isinstance(msg, m.DoViewChange) and msg.view == view
+    ]
+    assert len(said) > 2 and len(set(said)) == 1 and said[0]
+
+
+def test_nothing_is_said_before_the_view_is_durable() -> None:
+    group = Group()
+    old = group.primary()
+    group.run(100)
+    site = others(group, old)[0]
+    site.held = True
+    old.crash()
+    group.sent.clear()
+    group.run(2_000)
+    mine = [msg for source, _, msg in group.sent if source == site.index]
+    assert not any(isinstance(msg, m.DoViewChange) for msg in mine)
+    assert site.live.view > site.disk.state.view
+    site.held = False
+    group.until(lambda: any(s.live.is_primary for s in others(group, old)))
+
+
+def test_a_rotten_frame_is_never_given_up() -> None:
+    """Acknowledged by a primary that died and by one whose copy rotted: wait, do not truncate."""
+    group = Group()
+    group.propose("a")
+    group.run(100)
+    old = group.primary()
+    keeper, empty = others(group, old)
+    group.partition(empty.index)
+    group.propose("b")
+    assert group.words(old.index) == ["a", "b"]
+    assert group.words(keeper.index) in (["a"], ["a", "b"])
+    old.crash()
+    keeper.crash()
+    keeper.disk.rotten.add(2)
+    group.heal()
+    keeper.start()
+    group.run(5_000)
+    assert not keeper.live.is_primary and not empty.live.is_primary
+    assert keeper.disk.frames[2].header.hash == group.canon[1]
+    old.start()
+    group.until(lambda: all("b" in group.words(at) for at in range(3)), 20_000)
+
+
+def test_what_was_never_acknowledged_does_not_block() -> None:
+    """The only copy of an uncommitted op is gone with its primary: go on without."""
+    group = Group()
+    group.propose("a")
+    group.run(100)
+    old = group.primary()
+    group.partition(old.index)
+    old.step(ev.Proposed((proposal("never"),)))
+    group.settle()
+    old.crash()
+    group.propose("b")
+    group.run(100)
+    for site in others(group, old):
+        assert group.words(site.index) == ["a", "b"]
+
+
+def test_a_primary_that_reaches_nobody_falls_silent() -> None:
+    group = Group()
+    primary = group.primary()
+    for site in others(group, primary):
+        group.cut_links.add((site.index, primary.index))
+    primary.step(ev.Proposed((proposal("a"),)))
+    group.until(lambda: any(s.live.is_primary for s in others(group, primary)), 5_000)
+    assert not primary.live.is_primary
+
+
+def test_a_primary_that_sends_only_small_messages_makes_room() -> None:
+    group = Group()
+    primary = group.primary()
+    bad = primary.index
+    group.filter = lambda source, _to, msg: (
+        not (source == bad and isinstance(msg, m.Prepare | m.Frames))
+    )
+    primary.step(ev.Proposed((proposal("a"),)))
+    group.until(lambda: any(s.live.is_primary for s in others(group, primary)), 10_000)
+    new = next(s for s in others(group, primary) if s.live.is_primary)
+    new.step(ev.Proposed((proposal("b"),)))
+    group.run(500)
+    assert "b" in group.words(new.index)
+
+
+def test_stepping_down_hands_over_quickly() -> None:
+    group = Group()
+    group.propose("a")
+    old = group.primary()
+    old.step(ev.StepDown())
+    assert not old.live.is_primary
+    group.settle()
+    assert any(s.live.is_primary for s in others(group, old))
+    group.propose("b")
+    group.run(100)
+    assert all(group.words(at) == ["a", "b"] for at in range(3))
+
+
+def test_alone_there_is_nobody_to_step_down_for() -> None:
+    group = Group(1)
+    group.sites[0].step(ev.StepDown())
+    group.propose("a")
+    assert group.words(0) == ["a"]
+
+
+def test_a_replica_in_an_old_view_does_not_keep_the_others_from_leaving() -> None:
+    """Two are left: one follows a dead primary, the other was away since the view before."""
+    group = Group()
+    group.propose("a")
+    first = group.primary()
+    away = others(group, first)[1]
+    group.run(100)
+    group.partition(away.index)
+    first.crash()
+    group.run(2_000)
+    first.start()
+    group.until(lambda: any(s.replica and s.live.is_primary for s in others(group, away)))
+    second = next(s for s in others(group, away) if s.live.is_primary)
+    group.run(500)
+    second.crash()
+    group.heal()
+    group.until(lambda: any(s.replica and s.live.is_primary for s in others(group, second)))
+
+
+def test_a_paused_replica_does_not_take_its_own_sleep_for_silence() -> None:
+    group = Group()
+    group.run(300)
+    backup = others(group, group.primary())[0]
+    view = group.primary().live.view
+    for _ in range(300):
+        group.now += 10 * MS_NS
+        for site in group.sites:
+            if site is not backup:
+                site.tick()
+        group.wire = type(group.wire)(item for item in group.wire if item[1] != backup.index)
+        group.settle()
+    group.sent.clear()
+    backup.tick()
+    assert not any(isinstance(msg, m.StartViewChange) for _, _, msg in group.sent)
+    group.run(1_000)
+    assert group.primary().live.view == view
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_timeouts_do_not_resonate(seed: int) -> None:
+    group = Group(seed=seed)
+    for _ in range(5):
+        old = group.primary()
+        old.crash()
+        took = group.until(lambda: any(s.replica and s.live.is_primary for s in group.sites))
+        assert took <= 2_500
+        old.start()
+        group.run(1_000)
+
+
+def test_a_request_at_an_old_primary_is_told_to_be_lost() -> None:
+    group = Group()
+    old = group.primary()
+    old.roles.clear()
+    old.step(ev.StepDown())
+    group.settle()
+    assert any(role.dropped for role in old.roles)
