@@ -8,10 +8,13 @@ JOBS ?= 2
 T ?= tests
 N ?= 200
 DATA ?= ./veritydb-data
-CHECKED := $(wildcard veritydb simulation)
+MINUTES ?= 10
+EVERY ?= 5
+FAULTS ?= kill
+CHECKED := $(wildcard veritydb simulation nemesis)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types cluster sim canaries bench golden clean
+.PHONY: help install demo test check lint types cluster sim canaries nemesis bench golden clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +54,9 @@ sim: install ## Simulate: SEED=123 repeats one run, N=5000 tries that many
 
 canaries: install ## Prove that every checker finds its planted bug
 	$(BIN)/python -m simulation --canaries
+
+nemesis: install ## Kill real nodes while they are published to; MINUTES=10 EVERY=5 FAULTS=kill,stop
+	$(BIN)/python -m nemesis --minutes $(MINUTES) --every $(EVERY) --faults $(FAULTS)
 
 bench: install ## Measure
 	$(BIN)/python -m benchmarks

@@ -116,7 +116,7 @@ def target_of(name: str) -> str | None:
     top, *rest = name.split(".")
     if top == "veritydb":
         return rest[0] if rest and rest[0] in MAY_IMPORT else FACE
-    return top if top in {"simulation", "tests", "benchmarks", "examples"} else None
+    return top if top in {"simulation", "nemesis", "tests", "benchmarks", "examples"} else None
 
 
 def breaks_layers(path: str, source: str) -> list[str]:

@@ -187,7 +187,7 @@ def violations(check: Callable[[str], list[str]], paths: list[Path]) -> str:
     ids=lambda check: check.__name__,
 )
 def test_all_code_is_tidy(check: Callable[[str], list[str]]) -> None:
-    paths = python_files("veritydb", "simulation", "tests", "benchmarks", "examples")
+    paths = python_files("veritydb", "simulation", "nemesis", "tests", "benchmarks", "examples")
     assert paths
     assert violations(check, paths) == ""
 

@@ -1,0 +1,48 @@
+"""What counts as flat memory."""
+
+import os
+
+from nemesis.memory import MIB, judge, resident
+
+
+def samples(sizes: list[float]) -> list[tuple[float, int]]:
+    return [(float(at), int(size * MIB)) for at, size in enumerate(sizes)]
+
+
+def test_constant_memory_is_flat() -> None:
+    found = judge(samples([100.0] * 100))
+    assert found is not None
+    assert found.flat
+    assert (found.second, found.last, found.per_minute) == (100 * MIB, 100 * MIB, 0)
+
+
+def test_a_leak_is_found() -> None:
+    found = judge(samples([100 + at for at in range(100)]))
+    assert found is not None
+    assert not found.flat
+    assert round(found.per_minute / MIB) == 60
+
+
+def test_what_fills_at_first_does_not_count() -> None:
+    found = judge(samples([at * 4.0 for at in range(25)] + [100.0] * 75))
+    assert found is not None
+    assert found.flat
+
+
+def test_restarts_do_not_hide_a_leak() -> None:
+    # Each life begins at what the last one came to, as when state itself grows.
+    found = judge(samples([60 + at / 2 + 20 * (at % 10) / 10 for at in range(200)]))
+    assert found is not None
+    assert not found.flat
+
+
+def test_few_samples_say_nothing() -> None:
+    assert judge(samples([1.0] * 3)) is None
+    assert judge([(1.0, 1)] * 20) is None
+
+
+def test_a_process_that_is_gone_has_no_memory() -> None:
+    size = resident(os.getpid())
+    assert size is not None
+    assert size > MIB
+    assert resident(1 << 30) is None
