@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from rich.console import Console
@@ -28,6 +29,7 @@ from rich.table import Table
 from examples.clinic_day import ClinicEvent, clinic_day
 from veritydb.cli import processes
 from veritydb.cli.exits import Failure
+from veritydb.cli.processes import Process
 from veritydb.cli.supervisor import Cluster
 from veritydb.cli.verify import check_node
 from veritydb.client.sync import Client, Stream, connect
@@ -74,6 +76,8 @@ class Day:
         self.token = Token()
         self.seconds = 0.0
         self.outage = 0.0
+        self.killed_at = 0
+        self.over = False
 
     @property
     def count(self) -> int:
@@ -156,6 +160,8 @@ def run(nodes: Cluster) -> int:
         events = clinic_day()
         say(begun, f"publishing {len(events):,} events in batches of {BATCH}")
         killed = publish(nodes, day, events)
+        if not day.killed_at:
+            raise DemoFailed("the day was over before the primary was killed")
         say(begun, f"{day.count:,} events are acknowledged; bringing {killed} back")
         nodes.start()
         caught_up(nodes, db, day)
@@ -176,16 +182,44 @@ def run(nodes: Cluster) -> int:
 def publish(nodes: Cluster, day: Day, events: Sequence[ClinicEvent]) -> str:
     """Publish the day, killing the primary in the middle of it; return who that was."""
     columns = (TextColumn("publishing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    killed = ""
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("publishing", total=len(events))
-        for phi, batch in batches(events):
-            if not killed and day.count >= len(events) // 2:
-                killed = kill_primary(nodes, day)
-                progress.console.print(f"killed {killed}, the primary, with SIGKILL; going on")
-            day.publish(phi, batch)
-            progress.update(task, completed=day.count)
-    return killed
+    name, primary = find_primary(nodes, day)
+    killer = Thread(target=kill_at, args=(primary, day, len(events) // 2))
+    killer.start()
+    told = False
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("publishing", total=len(events))
+            for phi, batch in batches(events):
+                day.publish(phi, batch)
+                progress.update(task, completed=day.count)
+                if day.killed_at and not told:
+                    told = True
+                    progress.console.print(
+                        f"killed {name}, the primary, with SIGKILL after {day.killed_at:,} events"
+                    )
+    finally:
+        day.over = True
+        killer.join()
+    return name
+
+
+def find_primary(nodes: Cluster, day: Day) -> tuple[str, Process]:
+    """The node that leads the group of the patients' stream, and its process."""
+    group = day.streams[True].group
+    for view in nodes.look():
+        if any(one.group == group and one.role == "primary" for one in view.groups):
+            return view.name, nodes.running()[view.name]
+    raise DemoFailed("no node leads")
+
+
+def kill_at(primary: Process, day: Day, count: int) -> None:
+    """Kill a node without warning once so many events are acknowledged, whatever is under way."""
+    while not day.over:
+        if day.count >= count:
+            processes.send(primary, signal.SIGKILL)
+            day.killed_at = day.count
+            return
+        time.sleep(0.001)
 
 
 def batches(events: Sequence[ClinicEvent]) -> Iterator[tuple[bool, list[ClinicEvent]]]:
@@ -194,18 +228,6 @@ def batches(events: Sequence[ClinicEvent]) -> Iterator[tuple[bool, list[ClinicEv
         piece = sorted(events[start : start + BATCH], key=lambda event: event.phi)
         for phi, group in groupby(piece, key=lambda event: event.phi):
             yield phi, list(group)
-
-
-def kill_primary(nodes: Cluster, day: Day) -> str:
-    """Kill the node that leads the group of the patients' stream, without warning."""
-    group = day.streams[True].group
-    for view in nodes.look():
-        if any(one.group == group and one.role == "primary" for one in view.groups):
-            process = nodes.running()[view.name]
-            processes.send(process, signal.SIGKILL)
-            processes.wait([process], time.monotonic() + READY_SECONDS)
-            return view.name
-    raise DemoFailed("no node leads")
 
 
 def await_ready(nodes: Cluster) -> None:
