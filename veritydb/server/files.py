@@ -18,6 +18,10 @@ BUFFERS_MAX = 1024
 WRITE_BYTES_MAX = 1 << 30
 OPEN_FILES_MAX = 8
 KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
+BLOCK_BYTES = 4096
+# Zeros are written so far ahead, if no more than this was written since the last sync.
+AHEAD_BYTES = 128 << 10
+AHEAD_OF_BYTES = 32 << 10
 ZEROS = bytes(1 << 20)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -47,6 +51,11 @@ class FileDisk:
         self._writing: dict[str, int] = {}
         # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
         self._sizes: dict[str, int] = {}
+        # Of the same files: what was written since the last sync, where the last write ended, and
+        # up to where the blocks behind it are known to have been written.
+        self._unsynced: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        self._ahead: dict[str, int] = {}
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -82,7 +91,7 @@ class FileDisk:
 
     def read(self, name: str, at: int, size: int) -> bytes:
         """See `Disk`."""
-        path = self._path(name)
+        path = self._place(name)
         with self._failing("read", name):
             # Not kept open: the writer may close its files while others read.
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -101,6 +110,7 @@ class FileDisk:
         with self._failing("write", name):
             file = self._open(name)
             left = [memoryview(each) for each in buffers if len(each)]
+            begin = at
             while left:
                 count, size = 0, 0
                 while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
@@ -112,11 +122,32 @@ class FileDisk:
                 at += written
                 left = _behind(left, written)
             self._sizes[name] = max(self._sizes[name], at)
+            self._unsynced[name] = self._unsynced.get(name, 0) + at - begin
+            self._ends[name] = at
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
         with self._failing("sync", name):
-            os.fdatasync(self._open(name))
+            file = self._open(name)
+            self._write_ahead(name, file)
+            os.fdatasync(file)
+            self._unsynced[name] = 0
+
+    def _write_ahead(self, name: str, file: int) -> None:
+        """Write zeros over the allocated blocks that come next, which read as zeros already.
+
+        The first write to a block that is only allocated makes its sync wait for the file system's
+        journal, and so for everybody else who uses it. Small synced writes pay that once in a
+        while instead of every time; for large ones it would be a second write of the same size.
+        """
+        end = self._ends.get(name, 0)
+        if end <= self._ahead.get(name, 0) or self._unsynced.get(name, 0) > AHEAD_OF_BYTES:
+            return
+        start = -(-end // BLOCK_BYTES) * BLOCK_BYTES
+        upto = min(start + AHEAD_BYTES, self._sizes[name])
+        self._ahead[name] = max(upto, end)
+        if start < upto and (_next_data(file, start) or upto) >= upto:
+            os.pwrite(file, ZEROS[: upto - start], start)
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
@@ -145,9 +176,9 @@ class FileDisk:
         if known is not None:
             # Asked before every write: a system call would hand the interpreter to another thread.
             return known
-        path = self._path(name)
+        path = self._place(name)
         try:
-            return path.stat().st_size
+            return os.stat(path).st_size
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -199,28 +230,23 @@ class FileDisk:
 
     def next_data(self, name: str, at: int) -> int | None:
         """See `Disk`."""
-        path = self._path(name)
+        path = self._place(name)
         with self._failing("look into", name):
             file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                if at >= os.fstat(file).st_size:
-                    return None
-                return os.lseek(file, at, os.SEEK_DATA)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return None
-                if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
-                    return at
-                raise
+                return None if at >= os.fstat(file).st_size else _next_data(file, at)
             finally:
                 os.close(file)
 
-    def _path(self, name: str) -> Path:
+    def _place(self, name: str) -> str:
         """Return where a file lies. Raises UnsafeName if that is not below the directory."""
         parts = name.split("/")
         if len(parts) > 2 or any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise UnsafeName("not the name of a file in the directory")
-        return self._root.joinpath(*parts)
+        return f"{self._root}/{name}"
+
+    def _path(self, name: str) -> Path:
+        return Path(self._place(name))
 
     def _open(self, name: str) -> int:
         """Return the writer's descriptor of a file."""
@@ -235,7 +261,8 @@ class FileDisk:
         return file
 
     def _forget(self, name: str) -> None:
-        self._sizes.pop(name, None)
+        for known in (self._sizes, self._unsynced, self._ends, self._ahead):
+            known.pop(name, None)
         file = self._writing.pop(name, None)
         if file is not None:
             os.close(file)
@@ -271,6 +298,18 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def _next_data(file: int, at: int) -> int | None:
+    """Return the first position from `at` on that was written, None if none was."""
+    try:
+        return os.lseek(file, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return at
+        raise
 
 
 def _punch(file: int, at: int, size: int) -> bool:

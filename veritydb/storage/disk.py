@@ -68,7 +68,8 @@ def create(disk: Disk, name: str, size: int) -> None:
     disk.sync_directory(name)
 
 
-SCAN_BYTES = 1 << 20
+SCAN_BYTES = 64 << 10
+ZEROS = bytes(SCAN_BYTES)
 
 
 def first_nonzero(disk: Disk, name: str, at: int, end: int) -> int | None:
@@ -82,9 +83,9 @@ def first_nonzero(disk: Disk, name: str, at: int, end: int) -> int | None:
         data = disk.read(name, found, min(SCAN_BYTES, end - found))
         if not data:
             return None
-        rest = data.lstrip(b"\0")
-        if rest:
-            return found + len(data) - len(rest)
+        # Comparing is many times faster than looking at each byte, and most are zero.
+        if data != ZEROS[: len(data)]:
+            return found + len(data) - len(data.lstrip(b"\0"))
         at = found + len(data)
     return None
 

@@ -11,6 +11,9 @@ from veritydb.types.durable import Recovered, Superblock, ViewState
 from veritydb.types.frame import Frame, Header
 from veritydb.types.ids import Op
 
+AHEAD_OPS = 256
+AHEAD_BYTES = 4 << 20
+
 
 class Plan(msgspec.Struct, frozen=True):
     """What was recovered, and the writes that make the directory say so.
@@ -50,6 +53,8 @@ class _Recovery:
         self._installed = {header.op: header for header in self._state.headers}
         # Hashes of frames for which a later record was found to speak.
         self._vouched: dict[bytes, bool] = {}
+        # Of the last frames that were read: header's hash, and whether the frame was good.
+        self._good: dict[Op, tuple[bytes, bool]] = {}
         self._last_counted = max(
             (start + 1 + at for at, found in enumerate(self._records) if self._counts(found)),
             default=start,
@@ -113,20 +118,20 @@ class _Recovery:
         known = self._installed.get(op)
         if known is not None and not follows(known, previous, self._who):
             known = None
-        vouched = False
+        vouched = intact = False
         whole: Frame | None = None
         if header is not None:
-            whole = self._segments.read_one(header)
+            intact = self._intact(header)
         else:
             # Two frames may claim the place; the one that somebody vouches for is meant.
             for candidate in self._segments.candidates(previous, op):
                 vouched = self._vouch(candidate)
-                whole = candidate
+                whole, intact = candidate, True
                 if vouched:
                     break
         found = Found(
             record=state,
-            frame=whole is not None,
+            frame=intact,
             contradicted=header is not None and contradicted(header, self._state),
             vouched=vouched,
             known=known is not None,
@@ -137,6 +142,22 @@ class _Recovery:
             assert whole is not None and vouched
             return decision, whole.header
         return decision, known if decision == Decision.RESTORE_FAULTY else header
+
+    def _intact(self, header: Header) -> bool:
+        """Whether the frame of a valid record is good. Many are read at once."""
+        if header.op not in self._good:
+            ahead, size = [header], 0
+            while len(ahead) < AHEAD_OPS and size < AHEAD_BYTES:
+                _, after = self._record(ahead[-1].op + 1)
+                if after is None:
+                    break
+                size += after.frame_bytes()
+                ahead.append(after)
+            found = zip(ahead, self._segments.read(ahead), strict=True)
+            self._good = {each.op: (each.hash, whole is not None) for each, whole in found}
+        named, good = self._good[header.op]
+        assert named == header.hash
+        return good
 
     def _vouch(self, candidate: Frame) -> bool:
         """Whether a frame without record belongs to the log all the same."""
