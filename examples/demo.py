@@ -27,21 +27,28 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from examples.clinic_day import ClinicEvent, clinic_day
+from veritydb import (
+    GLOBAL,
+    Client,
+    DataClass,
+    Event,
+    RecordedEvent,
+    Region,
+    Stream,
+    Token,
+    connect,
+)
 from veritydb.cli import processes
 from veritydb.cli.exits import Failure
 from veritydb.cli.processes import Process
 from veritydb.cli.supervisor import Cluster
 from veritydb.cli.verify import check_node
-from veritydb.client.sync import Client, Stream, connect
-from veritydb.client.values import RecordedEvent, Token
 from veritydb.errors import VerityError
 from veritydb.server import config as configs
 from veritydb.server.datadir import GROUPS
 from veritydb.storage.findings import DAMAGE
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.names import JOURNAL
-from veritydb.types.event import Event
-from veritydb.types.labels import GLOBAL, DataClass, Region
 
 REGION = Region("au-syd")
 TENANT = 1

@@ -88,6 +88,7 @@ def test_both_names_of_the_command_are_installed() -> None:
         ["stream", "show", "--tenant", "1", "--stream", "s", "--placement", "moon"],
         ["server"],
         ["server", "--config", "no-such-file", "--node", "n"],
+        ["server", "--data-dir", "no-such-directory"],
         ["server", "--data-dir", "d", "--region", "Not A Region"],
         ["server", "--config", "f", "--node", "n", "--region", "au-syd"],
         ["init", "--data-dir", "d", "--region", "au-syd", "--incarnation", "1=1"],

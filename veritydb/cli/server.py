@@ -30,7 +30,8 @@ def node_options(function: Any) -> Any:
         click.option(
             "--region",
             metavar="NAME",
-            help="Without --config: a cluster of this one node, which stands in this region.",
+            help="Without --config: a cluster of this one node, which stands in this region."
+            " A directory that was made before knows its own.",
         ),
         click.option("--data-dir", type=PATH, metavar="DIR", help="The node's own directory."),
         click.option("--node", metavar="NAME", help="Which of the file's nodes this is."),
@@ -125,7 +126,7 @@ def settle(
             raise click.UsageError("--config goes with --node, and not with --region or --address")
         config = configs.load(file)
         return config, config.node(node).name, data_dir or config.node_dir(node)
-    if data_dir is None or region is None or node is not None:
+    if data_dir is None or node is not None:
         raise click.UsageError("give --config and --node, or --data-dir and --region")
     config, fresh = alone(data_dir, region, address or DEFAULT_ADDRESS)
     [part] = config.nodes
@@ -134,20 +135,22 @@ def settle(
     return config, part.name, data_dir
 
 
-def alone(directory: Path, region: str, address: str) -> tuple[Config, bool]:
+def alone(directory: Path, region: str | None, address: str) -> tuple[Config, bool]:
     """The configuration of a cluster of one node, and whether its directory is still empty."""
+    fresh = not directory.exists() or not any(directory.iterdir())
+    if not fresh:
+        stamp = datadir.read_stamp(directory)
+        cluster, region = bytes.fromhex(stamp.cluster), region or stamp.region
+    elif region is None:
+        raise click.UsageError("a new directory needs --region: where does its data lie?")
+    else:
+        cluster = secrets.token_bytes(16)
     try:
         Region(region)
     except ValueError as error:
         raise Failure(Exit.USAGE, str(error), name="REGION") from None
-    fresh = not directory.exists() or not any(directory.iterdir())
-    if fresh:
-        cluster = secrets.token_bytes(16)
-    else:
-        cluster = bytes.fromhex(datadir.read_stamp(directory).cluster)
     part = ServerPart(data_dir=str(directory.parent))
-    config = configs.one_node(cluster, region, address, part)
-    return config, fresh
+    return configs.one_node(cluster, region, address, part), fresh
 
 
 def read_incarnation(text: str) -> tuple[int, int]:
