@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import os
+import signal
 import socket
 import threading
 from collections import Counter
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
@@ -15,10 +17,13 @@ import veritydb.aio
 import veritydb.trio
 from tests.client.live import REGION, LiveNode, free_port
 from veritydb.client import connection as connections
-from veritydb.client.client import AsyncClient
+from veritydb.client.client import AsyncClient, connect_over
+from veritydb.client.deadline import Deadline
 from veritydb.client.stream import AsyncStream
-from veritydb.client.sync import connect
-from veritydb.client.values import ANY, NO_STREAM, STREAM_EXISTS
+from veritydb.client.sync import Client, connect
+from veritydb.client.transport import dial_socket
+from veritydb.client.values import ANY, NO_STREAM, STREAM_EXISTS, RecordedEvent
+from veritydb.types.entry import EXPECT_NO_STREAM, EntryHeader, Kind
 from veritydb.types.errors import (
     Applied,
     Closed,
@@ -27,8 +32,10 @@ from veritydb.types.errors import (
     Unavailable,
     UnreachablePlacement,
     VerityError,
+    WrongExpectedOffset,
 )
 from veritydb.types.event import Event
+from veritydb.types.ids import StreamId, TenantId
 from veritydb.types.labels import DataClass, Region
 
 pytestmark = pytest.mark.cluster
@@ -308,5 +315,97 @@ def test_deadlines(node: LiveNode) -> None:
                 with pytest.raises((DeadlineExceeded, Unavailable)) as raised:
                     await stream.append([Event("t", b"")], timeout=1e-9)
                 assert "in time" in str(raised.value)
+
+    asyncio.run(main())
+
+
+def test_a_session_that_was_forgotten(node: LiveNode) -> None:
+    async def main() -> None:
+        async with veritydb.aio.connect(node.url) as db:
+            stream = await make(db, "session")
+            await stream.append([Event("t", b"0")])
+            window = db.appender._sessions[stream.group]._window
+            assert window is not None
+            # A session that no node ever opened: what an evicted one looks like.
+            window.session += 1 << 40
+            answers = await asyncio.gather(
+                *(stream.append([Event("t", b"1")], expected=STREAM_EXISTS) for _ in range(20))
+            )
+            assert sorted(answer.base or 0 for answer in answers) == list(range(1, 21))
+            assert await payloads(stream) == [b"0", *[b"1"] * 20]
+
+    asyncio.run(main())
+
+
+def test_a_batch_is_known_by_what_is_stored(node: LiveNode) -> None:
+    """When the group has forgotten a batch's id, the entry at its offset still tells."""
+
+    async def main() -> None:
+        async with veritydb.aio.connect(node.url) as db:
+            stream = await make(db, "stored")
+            await stream.append([Event("t", b"0"), Event("t", b"1")])
+            await stream.append([Event("t", b"2")])
+            (first,) = [item async for item in stream.read(limit=1)]
+            assert isinstance(first, RecordedEvent)
+            header = EntryHeader(
+                kind=Kind.APPEND,
+                tenant=TenantId(1),
+                stream=StreamId(stream.id),
+                expected=EXPECT_NO_STREAM,
+                batch=first.entry.batch,
+                events=2,
+            )
+            changed = msgspec.structs.replace
+            for asked, actual, base in [
+                (header, 3, 0),
+                (changed(header, expected=0), 3, 0),
+                (changed(header, expected=1), 3, None),
+                (changed(header, batch=b"other" + bytes(11)), 3, None),
+                (header, 1, None),
+                (header, None, None),
+            ]:
+                error = WrongExpectedOffset("moved", actual=actual)
+                found = await db.appender._stored(stream.group, asked, error, Deadline(10))
+                assert (found and (found.base, found.count, found.duplicate)) == (
+                    None if base is None else (base, 2, True)
+                )
+
+    asyncio.run(main())
+
+
+def test_a_node_that_stands_still(own_node: LiveNode) -> None:
+    """It closes nothing and answers nothing: the client gives it up, and comes back."""
+
+    async def main() -> None:
+        async with veritydb.aio.connect(own_node.url, timeout=60) as db:
+            stream = await make(db, "still")
+            await stream.append([Event("t", b"0")])
+            before = db.core.pool.at_hand(own_node.address)
+            assert own_node.process is not None
+            own_node.process.send_signal(signal.SIGSTOP)
+            try:
+                waiting = asyncio.create_task(stream.append([Event("t", b"1")]))
+                while before is not None and not before.closed:
+                    assert not (await db.status())[0].reachable
+            finally:
+                own_node.process.send_signal(signal.SIGCONT)
+            assert (await waiting).base == 1
+            assert await payloads(stream) == [b"0", b"1"]
+
+    asyncio.run(main())
+
+
+def test_a_given_connection(node: LiveNode) -> None:
+    """How the client of an embedded node is made: over a socket that is connected already."""
+    host, _, port = node.address.partition(":")
+    with Client(dial=dial_socket(socket.create_connection((host, int(port))))) as db:
+        db.create_stream("given", tenant=1, data_class=PHI, placement=HERE)
+        assert db.stream("given", tenant=1).append([Event("t", b"")]).count == 1
+
+    async def main() -> None:
+        dial = dial_socket(socket.create_connection((host, int(port))))
+        async with connect_over(dial) as db:
+            stream = await db.stream("given", tenant=1)
+            assert len(await payloads(stream)) == 1
 
     asyncio.run(main())

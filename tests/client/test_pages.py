@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from veritydb.client.audit import AuditItem, AuditOp, AuditPage, ChainCheck
 from veritydb.client.pages import Page, Stored
-from veritydb.client.stream import encode
 from veritydb.client.values import Erased, Position, RecordedEvent, Truncated
 from veritydb.types.entry import (
     EXPECT_NO_STREAM,
@@ -25,7 +24,12 @@ from veritydb.types.ids import StreamId
 from veritydb.types.merkle import NO_HASH
 from veritydb.types.outcome import Code, Outcome, chain
 from veritydb.types.outcome import encode as encode_outcome
-from veritydb.wire.batch import Batch, join_batches
+from veritydb.wire.batch import Batch, encode_batch, join_batches
+
+
+def encode(events: list[Event]) -> Batch:
+    return encode_batch(events, bytes(range(16)) * len(events))
+
 
 STREAM = 1 << 48 | 3
 

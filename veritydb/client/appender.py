@@ -1,7 +1,6 @@
 """Sending entries: what makes one append happen exactly once, however often it has to be sent."""
 
-import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from veritydb.client.connection import Connection
@@ -19,9 +18,10 @@ from veritydb.types.entry import (
     parse_header,
 )
 from veritydb.types.errors import CorruptData, WrongExpectedOffset
+from veritydb.types.event import Event
 from veritydb.types.ids import NO_ID, ClientId, StreamId, TenantId, group_of
 from veritydb.types.outcome import BASE_UNKNOWN, Code
-from veritydb.wire.batch import Batch
+from veritydb.wire.batch import Batch, encode_batch
 
 Send = Callable[[Connection, Deadline, bytes], Awaitable[Any]]
 
@@ -33,6 +33,10 @@ class Appender:
         """Have no session yet."""
         self._core = core
         self._sessions: dict[int, GroupSession] = {}
+
+    def encode(self, events: Sequence[Event]) -> Batch:
+        """Encode events; the ones without an id get a random one. Raises InvalidInput."""
+        return encode_batch(events, self._core.fresh.take(len(events)))
 
     async def append(
         self,
@@ -53,7 +57,7 @@ class Appender:
             tenant=TenantId(tenant),
             stream=StreamId(stream),
             expected=expected,
-            batch=os.urandom(16),
+            batch=self._core.fresh.take(1),
             origin=origin,
             origin_seq=origin_seq,
             sent_at=self._core.now(),
@@ -81,7 +85,7 @@ class Appender:
             parts=batch.parts,
             client=ClientId(self._core.client),
             tenant=TenantId(tenant),
-            batch=os.urandom(16),
+            batch=self._core.fresh.take(1),
             sent_at=self._core.now(),
             events=batch.events,
             body_len=len(batch.body),

@@ -14,7 +14,7 @@ from veritydb.client.core import Core
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
 from veritydb.client.refusal import check
 from veritydb.client.routing import Routing, parse_url
-from veritydb.client.stream import AsyncStream, encode, show
+from veritydb.client.stream import AsyncStream, show
 from veritydb.client.transport import Dial, dial_tcp
 from veritydb.client.values import (
     Appended,
@@ -239,7 +239,9 @@ class AsyncClient(AsyncAdmin):
         }
         if len({(handle.group, handle.tenant) for handle in asked}) != 1:
             raise InvalidInput("an append to several streams needs streams of one tenant and group")
-        batches = {handle: encode(one.events) for handle, one in asked.items() if one.events}
+        batches = {
+            handle: self.appender.encode(one.events) for handle, one in asked.items() if one.events
+        }
         fixed = {handle: exact(one.expected) for handle, one in asked.items()}
         if any(handle not in batches and fixed[handle] is None for handle in asked):
             raise InvalidInput("a stream without events needs an exact offset or NO_STREAM")

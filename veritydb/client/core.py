@@ -5,7 +5,6 @@ What is known when it fails is kept exact: *not applied* only if no attempt can 
 """
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from veritydb.client.connection import Connection, Lost
 from veritydb.client.convert import group_infos, node_status
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
+from veritydb.client.fresh import FreshIds
 from veritydb.client.pool import CannotConnect, Pool
 from veritydb.client.refusal import ASK_ANOTHER, TRY_AGAIN, Refusal, RefusedBy
 from veritydb.client.routing import Routing
@@ -44,7 +44,8 @@ class Core:
     def __init__(self, routing: Routing, dial: Dial, timeout: float = DEFAULT_TIMEOUT_S) -> None:
         """Know the addresses; `start` connects."""
         Deadline(timeout)
-        self.client = os.urandom(16)
+        self.fresh = FreshIds()
+        self.client = self.fresh.take(1)
         self.routing = routing
         self.timeout = timeout
         self.pool = Pool(routing, dial, self.client)

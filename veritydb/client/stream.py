@@ -1,6 +1,5 @@
 """A stream, as a program holds it."""
 
-import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -28,15 +27,10 @@ from veritydb.client.values import (
 from veritydb.types.entry import EXPECT_ANY, OFFSET_MAX
 from veritydb.types.errors import InvalidInput, NotSupported
 from veritydb.types.event import Event
-from veritydb.types.ids import ID_BYTES, NO_ID
+from veritydb.types.ids import NO_ID
 from veritydb.types.labels import DataClass, Placement
 from veritydb.types.retention import Retention
-from veritydb.wire.batch import Batch, encode_batch
-
-
-def encode(events: Sequence[Event]) -> Batch:
-    """Encode events; the ones without an id get a random one."""
-    return encode_batch(events, os.urandom(ID_BYTES * len(events)))
+from veritydb.wire.batch import Batch
 
 
 async def show(core: Core, group: int, ref: Mapping[str, Any], deadline: Deadline) -> StreamInfo:
@@ -66,7 +60,7 @@ class AsyncStream:
         self.data_class: DataClass = info.data_class
         self.placement: Placement = info.placement
         self.group = info.group
-        self._coalescer = Coalescer(encode, self._send_any)
+        self._coalescer = Coalescer(appender.encode, self._send_any)
 
     def __repr__(self) -> str:
         """Names no name: it may end up in a log."""
@@ -104,7 +98,7 @@ class AsyncStream:
         return await self._appender.append(
             self.tenant,
             self.id,
-            encode(events),
+            self._appender.encode(events),
             deadline,
             expected=where,
             origin=who,
