@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import capnp
 import pytest
 
 from tests.server.nodes import PATIENCE, REGION, Nodes, free_ports
+from tests.server.raw import Raw, raw
 from veritydb.client.sync import Client
 from veritydb.client.values import RecordedEvent, Truncated
 from veritydb.server.config import split_address
-from veritydb.server.gate import Gate, connect
+from veritydb.server.gate import connect
 from veritydb.types.entry import EntryHeader, Kind, make
 from veritydb.types.errors import EdgeCode
 from veritydb.types.event import Event
@@ -39,37 +40,6 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         made.make()
         made.ready()
         yield made
-
-
-class Raw:
-    """A connection by hand."""
-
-    def __init__(self, rpc: Any, gate: Gate, session: Any) -> None:
-        self.rpc = rpc
-        self.gate = gate
-        self.session = session
-
-    async def streams(self) -> Any:
-        """The capability."""
-        return (await self.session.streams()).streams
-
-
-def raw(nodes: Nodes, work: Callable[[Raw], Awaitable[None]], client: bytes = b"c" * 16) -> None:
-    """Do something with a connection of one's own."""
-
-    async def main() -> None:
-        stream, gate = await connect(*split_address(nodes.config.nodes[0].client))
-        rpc = capnp.TwoPartyClient(stream)
-        try:
-            door = rpc.bootstrap().cast_as(load("veritydb").VerityDb)
-            answer = await door.hello(req={"protocolVersion": 1, "client": client})
-            async with asyncio.timeout(PATIENCE):
-                await work(Raw(rpc, gate, answer.res.session))
-        finally:
-            rpc.close()
-            stream.close()
-
-    asyncio.run(capnp.run(main()))
 
 
 def new_stream(nodes: Nodes, name: str) -> int:

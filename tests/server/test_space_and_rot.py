@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.server.nodes import PATIENCE, REGION, Nodes
+from tests.server.raw import Raw, raw
 from veritydb.client.sync import Client
 from veritydb.client.values import RecordedEvent, Truncated
 from veritydb.server.datadir import identity
 from veritydb.server.files import FileDisk
 from veritydb.storage.store import Store
-from veritydb.types.errors import ReadOnly
+from veritydb.types.errors import EdgeCode, ReadOnly
 from veritydb.types.event import Event
 from veritydb.types.labels import DataClass, Region
 from veritydb.types.retention import Retention
@@ -121,15 +122,30 @@ def test_rot_under_a_running_node_is_mended_too(tmp_path: Path) -> None:
             for number in range(20):
                 stream.append([Event("T", b"payload-%d" % number)])
             nodes.level()
-        victim = nodes.primary()
+        victim = next(name for name in nodes.names if name != nodes.primary())
         # A fresh start has nothing in memory, so what is read comes from the disk.
         assert nodes.stop(victim) == 0
         nodes.start(victim)
         nodes.level()
         flip(nodes.data(victim), b"payload-7")
         wanted = [b"payload-%d" % number for number in range(20)]
-        with nodes.client() as db:
-            assert payloads(db, "notes") == wanted
+        codes: list[int] = []
+
+        async def work(one: Raw) -> None:
+            ref = {"tenant": 1, "named": {"name": "notes"}}
+            streams = await one.streams()
+            while True:
+                res = (await streams.read(req={"stream": ref, "plain": True})).res
+                if res.which() == "page":
+                    found = [event.payload for item in res.page.items for event in item.events]
+                    assert found == wanted
+                    return
+                codes.append(res.refused.code)
+
+        raw(nodes, work, node=victim)
+        assert set(codes) == {EdgeCode.CORRUPT}
+        assert "frame.rotten" in nodes.log(victim)
+        nodes.level()
 
 
 def test_space_below_the_floor_is_given_back(one: Nodes) -> None:

@@ -210,7 +210,8 @@ class Edge:
         reader = self._readers[one.part.number]
         try:
             return await self._loop.run_in_executor(self._pool, work, reader)
-        except Unreadable:
+        except Unreadable as found:
+            one.rotten(found.op)
             raise Refused(EdgeCode.CORRUPT, retry_after_ms=200) from None
         except NotIndexed:
             raise Refused(

@@ -23,8 +23,9 @@ from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered
+from veritydb.types.ids import Op
 from veritydb.types.limits import RETENTION_GRACE_NS
-from veritydb.vsr.events import FramesRead, FramesWritten, HeadersRead
+from veritydb.vsr.events import FrameRotten, FramesRead, FramesWritten, HeadersRead
 from veritydb.vsr.messages import Message
 
 Send = Callable[[int, int, Message], None]
@@ -198,6 +199,14 @@ class Hosted:
     def writable(self) -> bool:
         """Whether the disk has room."""
         return not (self.full or self.writer.full)
+
+    def rotten(self, op: int) -> None:
+        """A reader could not read a committed op: have it mended, if there is anybody who can."""
+        if not 0 < op <= self.store.head:
+            return
+        self.log.error("frame.rotten", op=op)
+        if self.who.replicas > 1:
+            self.group.post(FrameRotten(Op(op)))
 
     def index_damaged(self, error: str) -> None:
         """The stream index was found wrong: forget it, and have it rebuilt from the log."""

@@ -36,7 +36,8 @@ async def keep_index(one: Hosted) -> None:
         except (sqlite3.Error, WrongIndex) as error:
             one.index_damaged(type(error).__name__)
             await trio.sleep(UNREADABLE_SECONDS)
-        except Unreadable:
+        except Unreadable as found:
+            one.rotten(found.op)
             # Rotten here; once it is repaired from the peers, the rows follow.
             await trio.sleep(UNREADABLE_SECONDS)
 

@@ -20,7 +20,14 @@ READ_AHEAD_BYTES = READ_BYTES_MAX
 
 
 class Unreadable(Exception):
-    """A frame is missing or rotten on this node. It is repaired from peers; ask again, or them."""
+    """A frame is missing or rotten on this node. It is repaired from peers; ask again, or them.
+
+    `op` is the one, where it is known to be in the log.
+    """
+
+    def __init__(self, op: int = 0) -> None:
+        super().__init__()
+        self.op = op
 
 
 class WrongIndex(Exception):
@@ -152,9 +159,9 @@ class LogReader:
             frames = self._recent.frames(op, row.last_op, READ_AHEAD_BYTES)
             if not frames:
                 raise Unreadable
-            for frame in frames:
+            for number, frame in enumerate(frames, start=op):
                 if frame is None:
-                    raise Unreadable
+                    raise Unreadable(number)
                 for one in entries_of(frame, self._outcomes(frame), query.stream):
                     # A run may begin behind others of the same op, never before its own base.
                     if one.base < row.base or one.base >= row.end:
@@ -173,9 +180,9 @@ class LogReader:
     def extents(self, first: int, last: int) -> list[tuple[int, int, list[Extent]]]:
         """What the index should say of ops `first` to `last`, as far as one read goes."""
         told: list[tuple[int, int, list[Extent]]] = []
-        for frame in self._recent.frames(first, last, READ_AHEAD_BYTES):
+        for op, frame in enumerate(self._recent.frames(first, last, READ_AHEAD_BYTES), first):
             if frame is None:
-                raise Unreadable
+                raise Unreadable(op)
             outcomes = self._outcomes(frame)
             told.append((frame.header.op, frame.header.timestamp, extents_of(frame, outcomes)))
         return told
@@ -196,15 +203,15 @@ class LogReader:
     def _frame(self, op: int) -> Frame:
         frames = self._recent.frames(op, op, 0)
         if not frames or frames[0] is None:
-            raise Unreadable
+            raise Unreadable(op)
         return frames[0]
 
     def audit(self, first: int, last: int, head: bytes) -> list[AuditRow]:
         """Ops from `first` on, as far as one read goes; `head` is the chain's before the first."""
         rows = []
-        for frame in self._recent.frames(first, last, READ_AHEAD_BYTES):
+        for op, frame in enumerate(self._recent.frames(first, last, READ_AHEAD_BYTES), first):
             if frame is None:
-                raise Unreadable
+                raise Unreadable(op)
             records = tuple(map(encode, self._outcomes(frame)))
             head = chain(head, records)
             header = frame.header

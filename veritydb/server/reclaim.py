@@ -48,7 +48,10 @@ class Reclaimer:
                 continue
             try:
                 finished = await self._stream(number, due.floor)
-            except (Unreadable, NotIndexed, WrongIndex, sqlite3.Error):
+            except Unreadable as found:
+                one.rotten(found.op)
+                continue
+            except (NotIndexed, WrongIndex, sqlite3.Error):
                 continue
             if finished and one.reclaims.get(number) is due:
                 del one.reclaims[number]

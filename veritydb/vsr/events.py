@@ -82,6 +82,12 @@ class HeadersRead(msgspec.Struct, frozen=True, gc=False):
     headers: tuple[Header, ...]
 
 
+class FrameRotten(msgspec.Struct, frozen=True, gc=False):
+    """Somebody who read a committed op for other purposes found that its frame has rotted."""
+
+    op: Op
+
+
 class PeerLost(msgspec.Struct, frozen=True, gc=False):
     """The connection to a peer closed or was refused. A hint for the failure detector, no proof."""
 
@@ -114,6 +120,7 @@ Event = (
     | ViewStateWritten
     | FramesRead
     | HeadersRead
+    | FrameRotten
     | PeerLost
     | PeerReached
     | ReadIndex

@@ -325,6 +325,14 @@ def _on_headers_read(s: State, event: events.HeadersRead) -> None:
         install.on_headers_read(s, waiting, event.headers)
 
 
+def _on_frame_rotten(s: State, event: events.FrameRotten) -> None:
+    """Have it mended, unless it stands behind what may still be cut."""
+    assert s.replicas > 1, "a group of one has nobody to mend it"
+    if 0 < event.op <= s.commit:
+        mark("vsr.rotten_frame_told")
+        s.log.add_faulty(event.op)
+
+
 def _on_peer_lost(s: State, event: events.PeerLost) -> None:
     assert event.index != s.index
     s.peer_up[event.index] = False
@@ -364,6 +372,7 @@ HANDLERS: dict[type, Callable[[State, Any], None]] = {
     events.ViewStateWritten: _on_view_state_written,
     events.FramesRead: _on_frames_read,
     events.HeadersRead: _on_headers_read,
+    events.FrameRotten: _on_frame_rotten,
     events.PeerLost: _on_peer_lost,
     events.PeerReached: _on_peer_reached,
     events.ReadIndex: _on_read_index,
