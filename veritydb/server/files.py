@@ -18,10 +18,6 @@ BUFFERS_MAX = 1024
 WRITE_BYTES_MAX = 1 << 30
 OPEN_FILES_MAX = 8
 KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
-BLOCK_BYTES = 4096
-# Zeros are written so far ahead, if no more than this was written since the last sync.
-AHEAD_BYTES = 128 << 10
-AHEAD_OF_BYTES = 32 << 10
 ZEROS = bytes(1 << 20)
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,11 +47,6 @@ class FileDisk:
         self._writing: dict[str, int] = {}
         # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
         self._sizes: dict[str, int] = {}
-        # Of the same files: what was written since the last sync, where the last write ended, and
-        # up to where the blocks behind it are known to have been written.
-        self._unsynced: dict[str, int] = {}
-        self._ends: dict[str, int] = {}
-        self._ahead: dict[str, int] = {}
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -110,7 +101,6 @@ class FileDisk:
         with self._failing("write", name):
             file = self._open(name)
             left = [memoryview(each) for each in buffers if len(each)]
-            begin = at
             while left:
                 count, size = 0, 0
                 while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
@@ -122,32 +112,11 @@ class FileDisk:
                 at += written
                 left = _behind(left, written)
             self._sizes[name] = max(self._sizes[name], at)
-            self._unsynced[name] = self._unsynced.get(name, 0) + at - begin
-            self._ends[name] = at
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
         with self._failing("sync", name):
-            file = self._open(name)
-            self._write_ahead(name, file)
-            os.fdatasync(file)
-            self._unsynced[name] = 0
-
-    def _write_ahead(self, name: str, file: int) -> None:
-        """Write zeros over the allocated blocks that come next, which read as zeros already.
-
-        The first write to a block that is only allocated makes its sync wait for the file system's
-        journal, and so for everybody else who uses it. Small synced writes pay that once in a
-        while instead of every time; for large ones it would be a second write of the same size.
-        """
-        end = self._ends.get(name, 0)
-        if end <= self._ahead.get(name, 0) or self._unsynced.get(name, 0) > AHEAD_OF_BYTES:
-            return
-        start = -(-end // BLOCK_BYTES) * BLOCK_BYTES
-        upto = min(start + AHEAD_BYTES, self._sizes[name])
-        self._ahead[name] = max(upto, end)
-        if start < upto and (_next_data(file, start) or upto) >= upto:
-            os.pwrite(file, ZEROS[: upto - start], start)
+            os.fdatasync(self._open(name))
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
@@ -261,8 +230,7 @@ class FileDisk:
         return file
 
     def _forget(self, name: str) -> None:
-        for known in (self._sizes, self._unsynced, self._ends, self._ahead):
-            known.pop(name, None)
+        self._sizes.pop(name, None)
         file = self._writing.pop(name, None)
         if file is not None:
             os.close(file)
