@@ -50,7 +50,7 @@ def test_wheel_holds_types_and_schemas(tmp_path: Path) -> None:
     """A wheel has no link to follow, so the schemas themselves have to be in it."""
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("pyproject.toml", "LICENSE"):
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
         shutil.copy(PROJECT / name, source)
     shutil.copytree(
         PROJECT / "veritydb",

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Truncated,
         Write,
     )
+    from veritydb.embedded import open
     from veritydb.policy.state import Rules
     from veritydb.types.event import Event
     from veritydb.types.labels import (
@@ -91,6 +92,7 @@ __all__ = [
     "aio",
     "connect",
     "errors",
+    "open",
     "trio",
 ]
 
@@ -116,6 +118,7 @@ _MODULES = {
         *("Durability", "Erased", "Expected", "Item", "Offsets", "Position", "PublishOptions"),
         *("ReadBatch", "RecordedEvent", "StreamInfo", "Token", "Truncated", "Write"),
     ),
+    "veritydb.embedded": ("open",),
     "veritydb.policy.state": ("Rules",),
     "veritydb.types.event": ("Event",),
     "veritydb.types.labels": (
