@@ -112,16 +112,21 @@ def show(result: Result) -> None:
     for name, count in sorted(result.errors.items()):
         table.add_row(f"answers: {name}", str(count))
     for name, flat in result.memory.items():
-        said = (
-            "too few samples"
-            if flat is None
-            else f"{flat.second / MIB:.1f}, {flat.last / MIB:.1f} ({flat.per_minute / MIB:+.2f})"
-        )
-        table.add_row(f"{name}: MiB in the second and last quarter (per minute)", said)
-    table.add_row("everything holds", "NO" if result.problems else "yes")
+        said = "too few samples"
+        if flat is not None:
+            said = f"{flat.second / MIB:.1f}, {flat.last / MIB:.1f} ({flat.per_minute / MIB:+.2f})"
+        table.add_row(f"{name}: MiB in second and last quarter (per minute)", said)
+    judged = [flat.flat for flat in result.memory.values() if flat is not None]
+    table.add_row("memory flat", "too short to tell" if None in judged else yes(all(judged)))
+    table.add_row("everything holds", yes(not result.problems))
     console.print(table)
     for problem in result.problems:
         say(f"PROBLEM {problem}")
+
+
+def yes(fact: bool) -> str:
+    """A fact in a word."""
+    return "yes" if fact else "NO"
 
 
 if __name__ == "__main__":

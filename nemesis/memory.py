@@ -14,15 +14,20 @@ RESIDENT_FIELD = 1
 GROWTH_RATIO = 1.15
 GROWTH_BYTES = 16 * MIB
 SAMPLES_MIN = 8
+# Caches take minutes to fill for the first time, which is growth but no leak.
+SECONDS_MIN = 290.0
 
 
 class Flatness(msgspec.Struct, frozen=True):
-    """Medians of the second and the last quarter of a run, and the slope between, in bytes."""
+    """Medians of the second and the last quarter of a run, and the slope between, in bytes.
+
+    `flat` is None for a run that was too short to tell.
+    """
 
     second: float
     last: float
     per_minute: float
-    flat: bool
+    flat: bool | None
 
 
 def resident(pid: int) -> int | None:
@@ -52,5 +57,6 @@ def judge(samples: Sequence[tuple[float, int]]) -> Flatness | None:
     before = median(size for _, size in second)
     after = median(size for _, size in last)
     slope = linear_regression([at for at, _ in later], [size for _, size in later]).slope
-    flat = after <= before * GROWTH_RATIO + GROWTH_BYTES
+    grew = after > before * GROWTH_RATIO + GROWTH_BYTES
+    flat = None if ended - begun < SECONDS_MIN else not grew
     return Flatness(before, after, slope * 60, flat)

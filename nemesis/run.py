@@ -80,7 +80,7 @@ class Run:
             problems += [f"{name}: {problem}" for problem in verdict.problems]
         flatness = {name: memory.judge(found) for name, found in self._samples.items()}
         for name, flat in flatness.items():
-            if flat is not None and not flat.flat:
+            if flat is not None and flat.flat is False:
                 problems.append(f"the memory of {name} grew")
         if not self._publishers.count:
             problems.append("nothing was acknowledged")

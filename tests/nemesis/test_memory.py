@@ -6,7 +6,7 @@ from nemesis.memory import MIB, judge, resident
 
 
 def samples(sizes: list[float]) -> list[tuple[float, int]]:
-    return [(float(at), int(size * MIB)) for at, size in enumerate(sizes)]
+    return [(600.0 * at / len(sizes), int(size * MIB)) for at, size in enumerate(sizes)]
 
 
 def test_constant_memory_is_flat() -> None:
@@ -19,8 +19,8 @@ def test_constant_memory_is_flat() -> None:
 def test_a_leak_is_found() -> None:
     found = judge(samples([100 + at for at in range(100)]))
     assert found is not None
-    assert not found.flat
-    assert round(found.per_minute / MIB) == 60
+    assert found.flat is False
+    assert round(found.per_minute / MIB) == 10
 
 
 def test_what_fills_at_first_does_not_count() -> None:
@@ -33,7 +33,13 @@ def test_restarts_do_not_hide_a_leak() -> None:
     # Each life begins at what the last one came to, as when state itself grows.
     found = judge(samples([60 + at / 2 + 20 * (at % 10) / 10 for at in range(200)]))
     assert found is not None
-    assert not found.flat
+    assert found.flat is False
+
+
+def test_a_short_run_is_not_judged() -> None:
+    found = judge([(float(at), (100 + at) * MIB) for at in range(120)])
+    assert found is not None
+    assert found.flat is None
 
 
 def test_few_samples_say_nothing() -> None:
