@@ -40,6 +40,7 @@ from veritydb.wire.batch import (
     encode_batch,
     join_batches,
 )
+from veritydb.wire.batch_decode import _decode_any, _decode_one
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 ids = st.just(b"") | st.binary(min_size=16, max_size=16).filter(any)
@@ -246,3 +247,21 @@ def test_a_small_body_that_claims_much_costs_little() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+@settings(max_examples=300)
+@given(event_lists.map(lambda found: found[:1]), st.data())
+def test_one_event_is_read_as_any_other(events: list[Event], data: st.DataObject) -> None:
+    """There is a short way for it, which must accept nothing that the long way refuses."""
+    batch = encode(events)
+    body = bytearray(batch.body)
+    for _ in range(data.draw(st.integers(0, 1))):
+        body[data.draw(st.integers(0, min(len(body), 80) - 1))] = data.draw(st.integers(0, 255))
+    header = EntryHeader(kind=Kind.APPEND, parts=1, events=1, body_len=len(body))
+    short = _decode_one(bytes(body))
+    if short is not None:
+        assert short == _decode_any(header, bytes(body), 0)
+    try:
+        assert decode_fields(header, bytes(body)) == _decode_any(header, bytes(body), 0)
+    except BadBatch:
+        assert short is None
