@@ -164,6 +164,11 @@ def test_errors_of_others_have_their_code(error: Exception, code: Exit) -> None:
 
 
 def test_an_error_of_ours_is_a_bug_and_quotes_nothing() -> None:
-    failure = failure_of(KeyError("what a patient said"))
+    group = ExceptionGroup("a patient", [KeyError("what a patient said"), OSError(5, "x")])
+    failure = failure_of(group)
     assert failure.exit_code == Exit.BUG
     assert "patient" not in str(failure)
+    assert "KeyError" in str(failure) and "OSError" in str(failure)
+    with pytest.raises(KeyError) as caught:
+        {}["what a patient said"]
+    assert "KeyError at test_main.py:" in str(failure_of(caught.value))

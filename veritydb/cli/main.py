@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -118,12 +119,21 @@ def failure_of(error: Exception) -> Failure:
         return Failure(Exit.USAGE, f"{error.filename}: {what}", name="FILE")
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return Failure(Exit.USAGE, "no space is left on the device", name="FILE")
-    # Its text might quote what was stored or sent; only its kind is certain to be harmless.
+    # Its text might quote what was stored or sent; only its kind and place are harmless.
     return Failure(
         Exit.BUG,
-        f"an error in VerityDB itself ({type(error).__name__})",
+        f"an error in VerityDB itself ({', '.join(kinds_of(error))})",
         hint="run it again with --debug and report what it prints",
     )
+
+
+def kinds_of(error: BaseException) -> list[str]:
+    """The class of an exception and where it came from; of a group, those of its members."""
+    if isinstance(error, BaseExceptionGroup):
+        return [kind for inner in error.exceptions for kind in kinds_of(inner)]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return [f"{type(error).__name__}{place}"]
 
 
 def complain(failure: Failure, arguments: list[str]) -> int:
