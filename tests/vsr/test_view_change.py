@@ -215,8 +215,13 @@ def test_a_rotten_frame_is_never_given_up() -> None:
     keeper.disk.rotten.add(2)
     group.heal()
     keeper.start()
+    group.sent.clear()
     group.run(5_000)
     assert not keeper.live.is_primary and not empty.live.is_primary
+    said = [msg for source, _, msg in group.sent if source == keeper.index]
+    words = [msg for msg in said if isinstance(msg, m.DoViewChange)]
+    assert words and all(msg.headers[-1].op == 2 for msg in words)
+    assert not any((msg.present | msg.nacks) >> (len(msg.headers) - 1) & 1 for msg in words)
     assert keeper.disk.frames[2].header.hash == group.canon[1]
     old.start()
     group.until(lambda: all("b" in group.words(at) for at in range(3)), 20_000)
@@ -340,3 +345,30 @@ def test_a_request_at_an_old_primary_is_told_to_be_lost() -> None:
     old.step(ev.StepDown())
     group.settle()
     assert any(role.dropped for role in old.roles)
+
+
+def test_headers_of_a_view_speak_for_frames_that_have_not_come() -> None:
+    """A backup knows how its view began but lacks the frames; its word must not shorten the log."""
+    group = Group()
+    group.propose("a")
+    group.run(100)
+    first = group.primary()
+    second = group.sites[(first.index + 1) % 3]
+    third = group.sites[(first.index + 2) % 3]
+    group.partition(third.index)
+    group.propose("b")
+    assert group.words(first.index) == ["a", "b"]
+    first.crash()
+    group.heal()
+    group.filter = lambda _from, to, msg: (
+        not (to == third.index and isinstance(msg, m.Frames | m.Prepare))
+    )
+    group.until(lambda: third.live.status == Status.NORMAL and third.live.log_view > 1)
+    group.run(100)
+    assert second.live.is_primary and third.live.op == 1
+    second.crash()
+    first.start()
+    group.heal()
+    group.propose("c")
+    group.run(500)
+    assert group.words(first.index) == group.words(third.index) == ["a", "b", "c"]
