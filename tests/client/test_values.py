@@ -124,3 +124,15 @@ def test_what_is_known_when_time_is_up() -> None:
     known.lost()
     known.refused(refusal(EdgeCode.NOT_PRIMARY))
     assert known.gave_up(1).applied is Applied.UNKNOWN
+
+
+def test_a_question_is_never_of_unknown_effect() -> None:
+    known = _Known(harmless=True)
+    known.lost()
+    known.in_flight = True
+    known.refused(refusal(EdgeCode.DROPPED, unknown=True))
+    known.in_flight = True
+    assert not known.maybe
+    late = _Known(harmless=True)
+    late.in_flight = True
+    assert isinstance(late.gave_up(1), Unavailable) and late.gave_up(1).applied is Applied.NO

@@ -42,7 +42,7 @@ class AsyncAdmin:
         async def ask(connection: Connection, deadline: Deadline) -> Policy:
             return read_policy(await connection.ask("policy", "show", group=group))
 
-        return await self.core.on_primary(group, ask, self.core.deadline(timeout))
+        return await self.core.on_primary(group, ask, self.core.deadline(timeout), harmless=True)
 
     async def set_policy(
         self,

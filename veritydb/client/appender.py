@@ -165,7 +165,7 @@ class Appender:
                 if item.which() == "entry"
             ]
 
-        for first, op, entry in await self._core.on_primary(group, read, deadline):
+        for first, op, entry in await self._core.on_primary(group, read, deadline, harmless=True):
             try:
                 stored = parse_header(entry)
             except BadEntry:

@@ -70,7 +70,7 @@ async def pages(
         return read_page(group, (await connection.ask("audit", "list", **parameters)).page)
 
     while True:
-        page = await core.on_primary(group, ask, core.deadline(timeout))
+        page = await core.on_primary(group, ask, core.deadline(timeout), harmless=True)
         yield page
         if page.done or page.next <= first:
             return

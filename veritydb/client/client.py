@@ -179,7 +179,10 @@ class AsyncClient(AsyncAdmin):
 
         while True:
             known = len(found)
-            if not await self.core.on_primary(group, ask, deadline) or len(found) == known:
+            if (
+                not await self.core.on_primary(group, ask, deadline, harmless=True)
+                or len(found) == known
+            ):
                 return found
 
     def _handle(self, info: StreamInfo) -> AsyncStream:

@@ -69,6 +69,7 @@ class Connection:
 
     async def _hello(self, client: bytes) -> None:
         schema = load("veritydb")
+        door = answer = session = None
         try:
             door = self._rpc.bootstrap().cast_as(schema.VerityDb)
             answer = (
@@ -85,6 +86,9 @@ class Connection:
                 self._capabilities[name] = getattr(await getattr(session, name)(), name)
         except capnp.KjException as error:
             raise _translated(error) from None
+        finally:
+            # As in `call`.
+            door = answer = session = None
 
     async def call(self, capability: str, method: str, **parameters: Any) -> Any:
         """Call a method and return its response. Raises Lost, NotSupported, Internal."""
@@ -107,6 +111,9 @@ class Connection:
             raise _translated(error) from None
         finally:
             self._outstanding -= 1
+            # A traceback keeps this frame, and must not keep a capability with it: another thread
+            # may be the one that collects it.
+            bound = None
 
     async def ask(self, capability: str, method: str, **parameters: Any) -> Any:
         """The same for calls whose result `res` may be a refusal. Raises RefusedBy as well."""

@@ -126,13 +126,19 @@ class Core:
     # -- the primary of a group
 
     async def on_primary(
-        self, group: int, attempt: Attempt[T], deadline: Deadline, *, once: bool = False
+        self,
+        group: int,
+        attempt: Attempt[T],
+        deadline: Deadline,
+        *,
+        once: bool = False,
+        harmless: bool = False,
     ) -> T:
         """Have the group's primary do something, following it wherever it goes.
 
-        With `once` nothing is repeated that may have had an effect.
+        With `once` nothing is repeated that may have had an effect; what is `harmless` has none.
         """
-        known = _Known()
+        known = _Known(harmless)
         try:
             async with asyncio.timeout(deadline.left):
                 while True:
@@ -241,9 +247,10 @@ async def _ask_status(connection: Connection, deadline: Deadline) -> Any:
 class _Known:
     """What the attempts of one call have shown so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, harmless: bool = False) -> None:
         self.maybe = False
         self.in_flight = False
+        self._harmless = harmless
         self._last: Refusal | None = None
         self._pause = PAUSE_MIN_S
         self._redirects = 0
@@ -251,12 +258,12 @@ class _Known:
     def lost(self) -> None:
         """The connection ended before the answer."""
         self.in_flight = False
-        self.maybe = True
+        self.maybe = not self._harmless
 
     def refused(self, refusal: Refusal) -> None:
         """A node said no."""
         self.in_flight = False
-        self.maybe = self.maybe or refusal.unknown
+        self.maybe = self.maybe or (refusal.unknown and not self._harmless)
         self._last = refusal
 
     def pause(self) -> float:
@@ -273,7 +280,7 @@ class _Known:
 
     def gave_up(self, group: int) -> VerityError:
         """What the caller gets when the time is up."""
-        if self.maybe or self.in_flight:
+        if self.maybe or (self.in_flight and not self._harmless):
             # An attempt that was cut off by the clock may still succeed.
             return DeadlineExceeded(
                 "the answer did not come in time", applied=Applied.UNKNOWN, code=EdgeCode.DEADLINE

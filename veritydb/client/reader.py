@@ -110,7 +110,7 @@ class Pages:
             address = await self._core.address_of(query.node, deadline)
             return await self._core.on_any((address,), self._call, deadline)
         if query.consistency is Consistency.LINEARIZABLE:
-            return await self._core.on_primary(self._group, self._call, deadline)
+            return await self._core.on_primary(self._group, self._call, deadline, harmless=True)
         replicas = self._core.routing.replicas(self._group, time.monotonic())
         primary = self._core.routing.primary(self._group)
         order = (primary, *replicas) if primary is not None else replicas

@@ -40,7 +40,7 @@ async def show(core: Core, group: int, ref: Mapping[str, Any], deadline: Deadlin
         result = await connection.ask("streams", "show", stream=ref, linearizable=True)
         return stream_info(result.stream)
 
-    return await core.on_primary(group, ask, deadline)
+    return await core.on_primary(group, ask, deadline, harmless=True)
 
 
 class AsyncStream:
