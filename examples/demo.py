@@ -54,7 +54,7 @@ REGION = Region("au-syd")
 TENANT = 1
 NODES = ("node-1", "node-2", "node-3")
 BATCH = 100
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 CALL_SECONDS = 30.0
 POLL_SECONDS = 0.05
 

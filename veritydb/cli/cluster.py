@@ -67,8 +67,8 @@ def up(file: Path, data_dir: Path, foreground: bool, wait: float) -> int:
     if foreground:
         # Whoever ends this process means the nodes as well, however he says it.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    started = nodes.start()
     try:
+        started = nodes.start()
         views = nodes.wait_ready(wait)
         for view in views:
             say(view.line())
