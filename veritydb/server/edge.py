@@ -17,9 +17,11 @@ from veritydb.server.config import Config
 from veritydb.server.connection import Connection
 from veritydb.server.convert import placement, stream_name
 from veritydb.server.hosted import Hosted
+from veritydb.server.index import is_damage
 from veritydb.server.log import Log
 from veritydb.server.reading import LogReader, NotIndexed, Unreadable, WrongIndex
 from veritydb.server.refusals import Refused, of_outcome
+from veritydb.server.shares import Shares
 from veritydb.streams.state import Stream, find
 from veritydb.types.entry import Entry, EntryHeader, Kind, with_body
 from veritydb.types.errors import EdgeCode
@@ -60,6 +62,7 @@ class Edge:
         self._readers = {
             number: LogReader(one.recent, one.index_file) for number, one in hosted.items()
         }
+        self._shares = {number: Shares() for number in hosted}
         self._audited = {number: Audited(one.group) for number, one in hosted.items()}
         self._loop = asyncio.get_running_loop()
 
@@ -177,7 +180,8 @@ class Edge:
         if code is not Code.OK:
             self._audited[one.part.number].note(entry.header, code)
             raise Refused(code)
-        return await one.group.submit(entry, timeout_ms)
+        with self._shares[one.part.number].of(entry.header.tenant, len(entry.data)):
+            return await one.group.submit(entry, timeout_ms)
 
     async def command(
         self,
@@ -218,7 +222,8 @@ class Edge:
                 EdgeCode.NOT_READY, "the stream index is being rebuilt", retry_after_ms=200
             ) from None
         except (WrongIndex, sqlite3.Error) as error:
-            one.index_damaged(type(error).__name__)
+            if isinstance(error, WrongIndex) or is_damage(error):
+                one.index_damaged(type(error).__name__)
             raise Refused(
                 EdgeCode.NOT_READY, "the stream index is being rebuilt", retry_after_ms=200
             ) from None

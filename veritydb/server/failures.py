@@ -59,6 +59,12 @@ class LostDisk(DataDirError):
     """The directory is fresh, but its replica has taken part before: it lost what it promised."""
 
 
+class DiskFailed(StartError):
+    """The disk failed, or has no space for what a start needs."""
+
+    exit_code = EXIT_DISK
+
+
 class AddressInUse(StartError):
     """A listening address could not be bound."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -218,8 +219,9 @@ class Hosted:
     def _reset_index(self) -> None:
         try:
             self.index_file.reset()
-        except BaseException as failure:
-            self._fatal("index", failure)
+        except (sqlite3.Error, OSError) as failure:
+            # Whoever needs it next finds it closed, and asks for this again.
+            self.log.error("index.lost", error=type(failure).__name__)
         finally:
             self._index_resetting = False
 

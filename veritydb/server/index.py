@@ -68,6 +68,12 @@ class Extent(msgspec.Struct, frozen=True, gc=False):
     bytes: int
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file's content is wrong, and not that there is no space."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def signed(number: int) -> int:
     """A stream id as SQLite stores it: 64 bits with a sign."""
     return number - (1 << 64) if number >> 63 else number
@@ -133,6 +139,7 @@ class StreamIndex:
         self._writing = threading.Lock()
         self._tail = Runs()
         self._flushing = Runs()
+        self._flushing_to = 0
         self._applied = 0
         self._writer, self._reader = self._open()
         with self._writing:
@@ -143,7 +150,9 @@ class StreamIndex:
     def _open(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
         try:
             return self._connect()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
+                raise
             self._remove()
             return self._connect()
 
@@ -226,14 +235,17 @@ class StreamIndex:
 
     def pending(self) -> int:
         """Rows that are only in memory."""
-        return self._tail.count
+        return self._tail.count + self._flushing.count
 
     def flush(self) -> None:
-        """Write what is in memory. Raises sqlite3.Error: then only `reset` helps."""
+        """Write what is in memory. Raises sqlite3.Error: then call it again later, or `reset`."""
         with self._writing:
             with self._lock:
-                applied = self._applied
-                self._tail, self._flushing = Runs(), self._tail
+                # What an earlier attempt could not write comes first.
+                if not self._flushing.count:
+                    self._flushing, self._tail = self._tail, Runs()
+                    self._flushing_to = self._applied
+                applied = self._flushing_to
             if self.gap is None:
                 built, live = max(self.built, applied), None
             else:

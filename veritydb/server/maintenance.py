@@ -10,6 +10,7 @@ import sqlite3
 import trio
 
 from veritydb.server.hosted import Hosted
+from veritydb.server.index import is_damage
 from veritydb.server.reading import LogReader, Unreadable, WrongIndex
 from veritydb.server.reclaim import Reclaimer, thread
 
@@ -33,8 +34,13 @@ async def keep_index(one: Hosted) -> None:
             while index.gap is not None:
                 await thread(lambda: fill_some(reader, one))
                 await trio.lowlevel.checkpoint()
-        except (sqlite3.Error, WrongIndex) as error:
+        except WrongIndex as error:
             one.index_damaged(type(error).__name__)
+            await trio.sleep(UNREADABLE_SECONDS)
+        except sqlite3.Error as error:
+            # Short of space it is tried again; nothing is lost, it only stays in memory.
+            if is_damage(error):
+                one.index_damaged(type(error).__name__)
             await trio.sleep(UNREADABLE_SECONDS)
         except Unreadable as found:
             one.rotten(found.op)

@@ -5,6 +5,7 @@ reverse, so that whoever got an answer got a true one.
 """
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from veritydb.server.collector import Collector
 from veritydb.server.config import Config, GroupPart
 from veritydb.server.datadir import DataDir, identity
 from veritydb.server.edge import Edge
-from veritydb.server.failures import DataDirError
+from veritydb.server.failures import DataDirError, DiskFailed
 from veritydb.server.files import FileDisk
 from veritydb.server.host import from_trio
 from veritydb.server.hosted import Hosted
@@ -27,14 +28,17 @@ from veritydb.server.log import Log
 from veritydb.server.maintenance import keep_index, reclaim_space, watch_disk
 from veritydb.server.peers import Peers
 from veritydb.server.rpc import Clients
+from veritydb.storage.disk import DiskError, DiskFull
 from veritydb.storage.errors import StorageError
 from veritydb.storage.names import INDEX
 from veritydb.storage.store import Store
 from veritydb.types.ids import GroupId
 from veritydb.vsr.config import Config as VsrConfig
+from veritydb.vsr.events import StepDown
 from veritydb.wire import log as codec
 
 READERS = 4
+HAND_OVER_SECONDS = 0.5
 Fatal = Callable[[str, BaseException | str], None]
 
 
@@ -78,9 +82,11 @@ class NodeServer:
         disk = FileDisk(folder)
         try:
             opened = Store.open(disk, who)
-        except StorageError as error:
+            index = StreamIndex(folder / INDEX, who.cluster + bytes([part.number % 256]))
+        except (StorageError, DiskError, DiskFull, sqlite3.Error) as error:
             disk.close()
-            raise DataDirError(f"{folder}: {error}") from error
+            kind = DataDirError if isinstance(error, StorageError) else DiskFailed
+            raise kind(f"{folder}: {error}") from error
         pairs = sorted((group.number, group.region) for group in self.config.groups)
         directory = Directory(tuple(pairs))
         start = genesis(GroupId(part.number), part.placement, directory)
@@ -98,7 +104,7 @@ class NodeServer:
             disk=disk,
             opened=opened,
             node_config=NodeConfig(vsr=vsr, genesis=start, decode=codec.decode),
-            index=StreamIndex(folder / INDEX, who.cluster + bytes([part.number % 256])),
+            index=index,
             pool=self.pool,
             send=self.peers.send,
             fatal=self._fatal,
@@ -135,12 +141,14 @@ class NodeServer:
                 await self._drain()
 
     async def _drain(self) -> None:
-        """Take nothing new; give what was taken a while to be answered."""
+        """Take nothing new; give what was taken a while to be answered; let others lead."""
         self.edge.stopping = True
-        until = time.monotonic() + self.config.server.drain_ms / 1000
-        # Calls end on the asyncio side, which knows nothing of Trio's events.
-        while time.monotonic() < until and self._outstanding():  # noqa: ASYNC110
-            await trio.sleep(0.01)
+        drain = self.config.server.drain_ms / 1000
+        await until(lambda: not self._outstanding(), drain)
+        for one in self.hosted.values():
+            if one.group.leads and len(one.part.replicas) > 1:
+                one.group.post(StepDown())
+        await until(lambda: not any(map(leads_others, self.hosted.values())), HAND_OVER_SECONDS)
 
     def _outstanding(self) -> int:
         return sum(one.group.outstanding() for one in self.hosted.values())
@@ -155,3 +163,15 @@ class NodeServer:
         for one in self.hosted.values():
             one.close_files()
         self._data.close()
+
+
+def leads_others(one: Hosted) -> bool:
+    """Whether others would have to notice that this replica is gone."""
+    return one.started and len(one.part.replicas) > 1 and one.group.leads
+
+
+async def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Wait until something holds on the asyncio side, which knows nothing of Trio's events."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:  # noqa: ASYNC110
+        await trio.sleep(0.01)

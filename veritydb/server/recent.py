@@ -9,6 +9,7 @@ from collections import OrderedDict, deque
 from veritydb.storage.store import Store
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Op
+from veritydb.types.limits import SECTOR_BYTES
 from veritydb.types.outcome import RECORD_BYTES
 
 FRAMES_MAX = 512
@@ -65,24 +66,34 @@ class Recent:
             self._bytes -= self._frames.pop(op).header.frame_bytes()
 
     def frames(self, first: int, last: int, bytes_max: int) -> list[Frame | None]:
-        """As `Store.read_frames`, but from memory where that has them all to begin with."""
+        """As `Store.read_frames`, over what is in memory and what is in the files."""
         found: list[Frame | None] = []
-        with self._lock:
-            for op in range(first, last + 1):
-                frame = self._frames.get(op)
-                if frame is None:
-                    break
-                bytes_max -= frame.header.frame_bytes()
-                if bytes_max < 0 and found:
+        op, budget = first, bytes_max
+        while op <= last:
+            run, upto = self._run(op, last, budget)
+            taken = 0
+            for frame in run:
+                budget -= SECTOR_BYTES if frame is None else frame.header.frame_bytes()
+                if budget < 0 and found:
                     return found
                 found.append(frame)
-        if len(found) == last - first + 1 or (found and bytes_max <= 0):
-            return found
-        rest = self._store.read_frames(Op(first + len(found)), Op(last), max(bytes_max, 0))
-        if found and bytes_max < sum(f.header.frame_bytes() for f in rest if f is not None):
-            # One frame comes whatever it is, but only if it is the first.
-            rest = []
-        return found + rest
+                taken += 1
+            op += taken
+            if op <= upto:
+                break
+        return found
+
+    def _run(self, op: int, last: int, budget: int) -> tuple[list[Frame | None], int]:
+        """Frames from `op` on that are in one place, and the last that could be there."""
+        with self._lock:
+            upto = op
+            if op in self._frames:
+                while upto < last and upto + 1 in self._frames:
+                    upto += 1
+                return [self._frames[at] for at in range(op, upto + 1)], upto
+            while upto < last and upto + 1 not in self._frames:
+                upto += 1
+        return self._store.read_frames(Op(op), Op(upto), max(budget, 0)), upto
 
     # -- outcomes
 
