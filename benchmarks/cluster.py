@@ -79,7 +79,15 @@ class Cluster:
 
     def _node(self, command: str, name: str) -> Child:
         options = ["--config", str(self._config), "--node", name]
-        arguments = ["-m", "veritydb.cli", command, *options, "--data-dir", str(self.data(name))]
+        arguments = [
+            "-m",
+            "veritydb.cli",
+            "--debug",
+            command,
+            *options,
+            "--data-dir",
+            str(self.data(name)),
+        ]
         return Child(name, arguments, self.directory / f"{name}.log")
 
     def data(self, name: str) -> Path:
@@ -139,7 +147,8 @@ class Cluster:
                 if group.group == GROUP and group.role == "primary":
                     best = max(best or (-1, ""), (group.view, status.name))
         if best is None:
-            raise ChildFailed("no node says that it is the primary")
+            words = "; ".join(node.last_words() for node in self.nodes.values())
+            raise ChildFailed(f"no node says that it is the primary: {words}")
         return best[1]
 
 

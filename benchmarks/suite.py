@@ -69,10 +69,14 @@ def run(plan: Plan, wanted: Wanted) -> Results:
             chosen = [one for one in workloads if one.payload_bytes == payload_bytes]
             if chosen or any(wanted(name) for name in read_names(plan, payload_bytes)):
                 say(f"round {turn + 1} of {plan.rounds}, {payload_bytes} B")
-                with fresh_cluster(plan.directory) as cluster, Family() as family:
-                    clients = Clients(family, cluster.directory)
-                    measure_appends(chosen, rows, cluster, clients, plan, found)
-                    measure_reads(payload_bytes, cluster, clients, plan, wanted, found)
+                try:
+                    with fresh_cluster(plan.directory) as cluster, Family() as family:
+                        clients = Clients(family, cluster.directory)
+                        measure_appends(chosen, rows, cluster, clients, plan, found)
+                        measure_reads(payload_bytes, cluster, clients, plan, wanted, found)
+                except ChildFailed as error:
+                    # What was measured before is still true, and the next round starts afresh.
+                    found.failures.append(f"round {turn + 1}, {payload_bytes} B: {error}")
     found.appends = [row for row in rows.values() if row.runs]
     for name, fault in FAULTS.items():
         if wanted(name):
@@ -135,16 +139,18 @@ def measure_outages(name: str, fault: signal.Signals, plan: Plan, found: Results
     """One fault, several times, on one cluster: each time it hits whoever is the primary then."""
     row = OutageRow(name=name, runs=[])
     found.outages.append(row)
-    with fresh_cluster(plan.directory) as cluster, Family() as family:
-        clients = Clients(family, cluster.directory)
-        for _ in range(plan.repeat):
-            try:
+    try:
+        with fresh_cluster(plan.directory) as cluster, Family() as family:
+            clients = Clients(family, cluster.directory)
+            for _ in range(plan.repeat):
                 once = outages.measure(cluster, clients, fault)
-            except ChildFailed as error:
-                found.failures.append(f"{name}: {error}")
-                return
-            row.runs.append(once)
-            say(f"{name}: {once.silent_s:.2f} s, lost {once.lost}, back in {once.returned_s:.1f} s")
+                row.runs.append(once)
+                say(
+                    f"{name}: {once.silent_s:.2f} s, lost {once.lost}, "
+                    f"back in {once.returned_s:.1f} s"
+                )
+    except ChildFailed as error:
+        found.failures.append(f"{name}: {error}")
 
 
 def measure_restarts(plan: Plan, found: Results) -> None:
@@ -153,15 +159,15 @@ def measure_restarts(plan: Plan, found: Results) -> None:
     row = RestartRow(name=name, runs=[])
     found.restarts.append(row)
     for _ in range(plan.rounds):
-        with fresh_cluster(plan.directory) as cluster, Family() as family:
-            clients = Clients(family, cluster.directory)
-            try:
+        try:
+            with fresh_cluster(plan.directory) as cluster, Family() as family:
+                clients = Clients(family, cluster.directory)
                 once = outages.measure_restart(cluster, clients, plan.restart_events)
-            except ChildFailed as error:
-                found.failures.append(f"{name}: {error}")
-                return
-            row.runs.append(once)
-            say(f"{name}: backup {once.node_s:.2f} s, cluster {once.cluster_s:.2f} s")
+        except ChildFailed as error:
+            found.failures.append(f"{name}: {error}")
+            continue
+        row.runs.append(once)
+        say(f"{name}: backup {once.node_s:.2f} s, cluster {once.cluster_s:.2f} s")
 
 
 def say(text: str) -> None:
