@@ -9,7 +9,7 @@ from simulation.checkers.base import Answer, ReadAnswer, Request
 from simulation.network import CLIENTS, Network, Packet
 from simulation.topology import Group
 from simulation.workload import TENANT, Draft, Known, Workload, register
-from simulation.world import MS, World
+from simulation.world import MS, US, World
 from veritydb.node.effects import RefuseReason
 from veritydb.types.entry import EXPECT_ANY, Entry, EntryHeader, Kind
 from veritydb.types.ids import ClientId
@@ -20,6 +20,8 @@ FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000
 RESTART_PPM = 5_000
 FRESH_PPM = 500_000
+ANYBODY_PPM = 250_000
+"""How many fresh reads go to a replica that may well not be the primary (any more)."""
 
 
 class Call(NamedTuple):
@@ -183,10 +185,8 @@ class Client:
     def _work(self) -> None:
         """Make one request if there is something left to do and room for it."""
         shared = self._shared
-        if shared.left <= 0:
-            return
         self._later(self._work)
-        if len(self.open) >= self._window:
+        if shared.left <= 0 or len(self.open) >= self._window:
             return
         if not shared.calm and self._choices.chance("client.restart", RESTART_PPM):
             self._restart()
@@ -212,7 +212,9 @@ class Client:
     def _register(self, session: Session) -> None:
         if not session.registering:
             session.registering = True
-            self._begin(Open(session, register(self.identity), None, self._floor(session)))
+            attempt = self._world.now // US + 1
+            entry = register(self.identity, attempt)
+            self._begin(Open(session, entry, None, self._floor(session)))
 
     def _floor(self, session: Session) -> int:
         return self._shared.highest.get(session.group.number, 0)
@@ -237,6 +239,7 @@ class Client:
             tokens=draft.tokens,
             invoked=self._world.now,
             floor=floor,
+            retention=draft.retention,
         )
         self._shared.invoked(request.request)
         self._begin(request)
@@ -291,7 +294,7 @@ class Client:
         request.attempts += 1
         if isinstance(request, OpenRead):
             index = session.primary
-            if not request.fresh:
+            if not request.fresh or self._choices.chance("client.anybody", ANYBODY_PPM):
                 index = self._choices.choose("client.replica", len(group.nodes))
             tag: Call | ReadCall = ReadCall(
                 key, group.number, index, request.known.number, request.first, request.fresh
@@ -312,6 +315,7 @@ class Client:
         tired = attempts >= FEW_ATTEMPTS and not self._shared.calm
         if tired and self._choices.chance("client.give-up", GIVE_UP_PPM):
             self._world.count("client.gave-up")
+            self._shared.left += 1
             self._close(key, request)
             return
         self._send(key, request)
@@ -351,7 +355,7 @@ class Client:
         if request.draft is None:
             self._world.count("client.registered")
             if tag.outcome.code in (Code.OK, Code.DUPLICATE):
-                session.number = tag.outcome.op
+                session.number = tag.outcome.base
             return
         assert request.request is not None
         self._shared.answered(

@@ -135,6 +135,12 @@ class Box(Machine):
         except (Died, DiskError, DiskFull, PowerCut) as error:
             self.crash(f"{type(error).__name__} {error}")
             self.world.after(self.cluster.downtime(), self.start)
+        except Damaged as error:
+            # What is rotten was met while running: the restart decides what that means.
+            if not any(host.key in self.cluster.ruined for host in self.hosts.values()):
+                raise
+            self.crash(f"Damaged {error}")
+            self.world.after(self.cluster.downtime(), self.start)
         except Halted as halt:
             self.cluster.halted(self, halt)
 
@@ -191,8 +197,8 @@ class Cluster:
         self.incarnations: dict[Replica, int] = {}
         self.views: dict[Replica, tuple[int, int]] = {}
         self.frames: dict[bytes, Frame] = {}
-        self.rotten: set[tuple[Replica, int]] = set()
-        """Frames that were damaged on a disk and not yet repaired."""
+        self.rotten: dict[tuple[Replica, int], bytes] = {}
+        """The hashes of frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()
         """Replicas whose disk was damaged so that it may refuse to start."""
         self.replaced: set[Replica] = set()
@@ -332,7 +338,7 @@ class Cluster:
         if isinstance(event, ev.SuperblockWritten):
             self.note_views(host.key)
         elif isinstance(event, vsr_ev.FrameRepaired):
-            self.rotten.discard((host.key, event.op))
+            self.rotten.pop((host.key, event.op), None)
 
     def note_views(self, key: Replica) -> None:
         """Read what a power cut would leave of a replica's views."""
@@ -353,7 +359,7 @@ class Cluster:
 
     def survives(self, key: Replica, header: Header) -> bool:
         """Whether a power cut would leave this frame and its record, injected rot aside."""
-        if (key, header.op) in self.rotten:
+        if self.rotten.get((key, header.op)) == header.hash:
             return True
         frame = self.frames.get(header.hash)
         if frame is None:

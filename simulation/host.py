@@ -235,6 +235,8 @@ class Host:
             if frame is None:
                 break
             tokens += tokens_of(frame, run)[max(0, first - run.base) :]
+        # The index may know of ops that this life of the process has not applied again yet.
+        del tokens[max(0, record.next - first) :]
         tag = ReadReply(
             key=call.key,
             replica=self.index,
@@ -266,8 +268,9 @@ class Host:
         self.machine.post(delay, self._turn)
 
     def _turn(self) -> None:
-        done = self.writer.turn()
+        # Whether it ends well or not: after a failed write nothing more is ever written.
         self.writing = False
+        done = self.writer.turn()
         for event in done:
             self._cluster.written(self, event)
             self.step(event)

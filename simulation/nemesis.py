@@ -10,11 +10,14 @@ from simulation.checkers.base import Replica
 from simulation.cluster import Box, Cluster
 from simulation.network import cut
 from simulation.operator import Operator
+from simulation.topology import Group
 from simulation.world import MS, SECOND
 from veritydb.storage import names, superblock
 from veritydb.storage.disk import DiskError
 from veritydb.storage.journal import RECORD_BYTES
-from veritydb.types.limits import MIB, SEGMENT_BYTES
+from veritydb.types.frame import Header
+from veritydb.types.ids import Op
+from veritydb.types.limits import MIB
 from veritydb.vsr.events import StepDown
 
 WIPES_MAX = 1
@@ -32,6 +35,7 @@ class Nemesis:
         self._operator = operator
         self._clients = clients
         self._stopped = False
+        operator.replaced = self._replaced
         self._victim = self._choices.choose("rot.victim", len(cluster.boxes))
         self._rot_all = self._choices.choose("rot.all", 2) == 1
         self._wipes = 0
@@ -176,53 +180,69 @@ class Nemesis:
             return
         if self._rot_all and group.nodes[index] != self._victim:
             return
-        if what >= 2 or not self._rot_all:
-            self._rot_frame(key)
-        elif what == 1:
-            self._rot_superblock(key)
+        header = self._rot_where(group, key)
+        if header is None:
+            return
+        if what >= 3 or not self._rot_all:
+            at = header.position + self._choices.choose("rot.at", 224 + header.body_len)
+            self._rot_bit(key, header, names.segment(header.segment), at)
+        elif what >= 1:
+            at = header.op * RECORD_BYTES + self._choices.choose("rot.record", 200)
+            self._cluster.ruined.add(key)
+            self._rot_bit(key, header, names.JOURNAL, at)
         else:
-            self._rot_record(key)
+            # One copy of four; a write may tear two more, so the replica may be lost.
+            at = self._choices.choose("rot.copy", 4) * superblock.COPY_BYTES
+            at += self._choices.choose("rot.superblock", 1024)
+            self._cluster.ruined.add(key)
+            self._rot_bit(key, header, names.SUPERBLOCK, at)
+        if self._choices.choose("rot.then", 2):
+            self._aftermath(group, index)
 
-    def _rot_frame(self, key: Replica) -> None:
-        log = self._cluster.watch.log.get(key[0], [])
-        if not log:
-            return
-        op = 1 + self._choices.choose("rot.op", len(log))
-        header = log[op - 1].header
-        elsewhere = [other for other, at in self._cluster.rotten if at == op and other[0] == key[0]]
-        if elsewhere or not self._cluster.survives(key, header):
-            return
-        self._world.count("rot.frames")
-        self._world.note(f"g{key[0]}r{key[1]}", (), "rot in frame", op)
-        self._cluster.rotten.add((key, op))
-        size = header.frame_bytes()
-        at = header.position + self._choices.choose("rot.at", min(size, 224 + header.body_len))
+    def _rot_where(self, group: Group, key: Replica) -> Header | None:
+        """Choose an op that is durable there and rotten nowhere else: mostly one of the last."""
+        host = self._cluster.boxes[group.nodes[key[1]]].hosts.get(group.number)
+        log = self._cluster.watch.log.get(group.number, [])
+        header = None
+        if host is not None and self._choices.choose("rot.tail", 3):
+            op = Op(max(1, host.store.head - self._choices.choose("rot.back", 3)))
+            header = next(iter(host.store.read_headers(op, op)), None)
+        elif log:
+            header = log[self._choices.choose("rot.op", len(log))].header
+        if header is None or not self._cluster.survives(key, header):
+            return None
+        elsewhere = any(at == (key[0], header.op) for at in self._rotten_ops())
+        return None if elsewhere else header
+
+    def _rotten_ops(self) -> list[tuple[int, int]]:
+        return [(key[0], op) for key, op in self._cluster.rotten]
+
+    def _rot_bit(self, key: Replica, header: Header, name: str, at: int) -> None:
+        self._world.count("rot." + name.split("/")[0])
+        self._world.note(f"g{key[0]}r{key[1]}", (), "rot at op", header.op, name, at)
+        if name != names.SUPERBLOCK:
+            self._cluster.rotten[(key, header.op)] = header.hash
         mask = 1 << self._choices.choose("rot.bit", 8)
-        self._cluster.disks[key].rot(names.segment(header.segment), at, mask)
+        self._cluster.disks[key].rot(name, at, mask)
 
-    def _rot_superblock(self, key: Replica) -> None:
-        """One of the four copies; a write may tear two more, so the replica may be lost."""
-        self._world.count("rot.superblocks")
-        self._world.note(f"g{key[0]}r{key[1]}", (), "rot in the superblock")
-        self._cluster.ruined.add(key)
-        at = self._choices.choose("rot.copy", 4) * superblock.COPY_BYTES
-        at += self._choices.choose("rot.at", 1024)
-        self._cluster.disks[key].rot(names.SUPERBLOCK, at)
+    def _aftermath(self, group: Group, index: int) -> None:
+        """The worst moment: the damaged one restarts while another one is away."""
+        box = self._cluster.boxes[group.nodes[index]]
+        box.crash("after rot")
+        self._world.after(self._choices.exponential("rot.restart", 100 * MS), box.start)
+        self._another_away(group, index)
 
-    def _rot_record(self, key: Replica) -> None:
-        log = self._cluster.watch.log.get(key[0], [])
-        if not log:
-            return
-        op = max(1, len(log) - self._choices.choose("rot.back", 6))
-        disk = self._cluster.disks[key]
-        if not any(disk.surviving(names.JOURNAL, op * RECORD_BYTES, RECORD_BYTES)):
-            return
-        self._world.count("rot.records")
-        self._world.note(f"g{key[0]}r{key[1]}", (), "rot in record", op)
-        self._cluster.rotten.add((key, op))
-        self._cluster.ruined.add(key)
-        at = op * RECORD_BYTES + self._choices.choose("rot.at", 200)
-        disk.rot(names.JOURNAL, at)
+    def _another_away(self, group: Group, index: int) -> None:
+        others = [node for at, node in enumerate(group.nodes) if at != index]
+        if others:
+            other = self._cluster.boxes[self._choices.pick("rot.other", others)]
+            other.crash("at a bad moment")
+            self._world.after(SECOND // 2 + self._cluster.downtime(), other.start)
+
+    def _replaced(self, group: Group, index: int) -> None:
+        """A replacement has just started, with an empty disk."""
+        if not self._stopped and self._choices.choose("wipe.then", 2):
+            self._another_away(group, index)
 
     def _disk_error(self) -> None:
         box = self._up("error.who")
@@ -260,6 +280,3 @@ class Nemesis:
         self._wipes += 1
         self._world.count("wipes")
         self._operator.replace(group, index)
-
-
-assert SEGMENT_BYTES > MIB

@@ -128,15 +128,21 @@ class Network:
         return (source, target) in self._blocked
 
 
+SHAPES = ("alone", "island", "halves", "one-way", "bridge", "clients", "deaf")
+
+
 def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int]]]:
     """Draw a partition: its name and the directed links it cuts."""
     choices = world.choices
     everyone = [*range(nodes), *(CLIENTS + client for client in range(clients))]
-    shape = choices.pick("cut.shape", ("alone", "halves", "one-way", "bridge", "clients", "deaf"))
+    shape = choices.pick("cut.shape", SHAPES)
     victim = choices.choose("cut.victim", nodes)
     others = [end for end in range(nodes) if end != victim]
     if shape == "alone":
         return shape, {pair for end in everyone for pair in ((victim, end), (end, victim))}
+    if shape == "island":
+        # Clients still reach it.
+        return shape, {pair for end in others for pair in ((victim, end), (end, victim))}
     if shape == "halves":
         side = {end for end in everyone if choices.chance("cut.side", PPM // 2)}
         return shape, {(a, b) for a in everyone for b in everyone if (a in side) != (b in side)}

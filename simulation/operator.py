@@ -1,5 +1,7 @@
 """The people who run the cluster: they replace a replica whose disk is gone."""
 
+from collections.abc import Callable
+
 from simulation.clients import Answered, Call, Refused
 from simulation.cluster import Cluster
 from simulation.network import CLIENTS, Packet
@@ -22,6 +24,8 @@ class Operator:
         self._world = cluster.world
         self._job: tuple[Group, int, int] | None = None
         self._attempts = 0
+        self.replaced: Callable[[Group, int], None] = lambda group, index: None
+        """Called when a replacement is about to start."""
 
     def busy(self, group: int) -> bool:
         """Whether a replica of the group is being replaced, or has not caught up yet."""
@@ -85,9 +89,10 @@ class Operator:
         self._world.note(f"g{group.number}r{index}", (), "replaced by incarnation", incarnation)
         box = cluster.boxes[group.nodes[index]]
         box.crash("replaced")
-        cluster.rotten = {at for at in cluster.rotten if at[0] != key}
+        cluster.rotten = {at: what for at, what in cluster.rotten.items() if at[0] != key}
         cluster.ruined.discard(key)
         cluster.replaced.add(key)
         cluster.format(group, index, incarnation)
         box.lost.discard(group.number)
         self._world.after(SECOND // 10, box.start)
+        self._world.after(SECOND // 10, self.replaced, group, index)

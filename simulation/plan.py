@@ -91,7 +91,7 @@ def make(seed: int) -> Plan:
         seed=seed,
         shape=shape,
         faults=faults,
-        requests=c.between("plan.requests", 150, 200),
+        requests=c.between("plan.requests", 190, 240),
         clients=c.between("plan.clients", 2, 5),
         window=c.pick("plan.window", (1, 1, 2, 4, 8)),
         think=c.log_uniform("plan.think", 2 * MS, 100 * MS),

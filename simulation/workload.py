@@ -60,6 +60,7 @@ class Draft(msgspec.Struct, frozen=True):
     entry: Entry
     tokens: tuple[bytes, ...]
     streams: tuple[StreamId, ...]
+    retention: Retention | None = None
 
 
 class Workload:
@@ -146,7 +147,8 @@ class Workload:
                 max_events=c.pick("load.keep", (0, 5, 50)),
                 max_age_ns=c.pick("load.age", (0, 2_000_000_000)),
             )
-            return self._command(header, kind, SetRetention(keep))
+            draft = self._command(header, kind, SetRetention(keep))
+            return msgspec.structs.replace(draft, retention=keep)
         expected = {"exact": known.next, "first": EXPECT_NO_STREAM, "exists": EXPECT_EXISTS}
         return self.append(header, group.number, expected.get(kind, EXPECT_ANY), kind)
 
@@ -204,7 +206,7 @@ def ids(tokens: tuple[bytes, ...]) -> bytes:
     return b"".join(token[4:] + b"\0\0id" for token in tokens)
 
 
-def register(client: ClientId) -> Entry:
-    """The request that opens a session."""
-    header = EntryHeader(kind=Kind.REGISTER, client=client, tenant=TENANT)
+def register(client: ClientId, attempt: int) -> Entry:
+    """The request that opens a session; later attempts have higher numbers."""
+    header = EntryHeader(kind=Kind.REGISTER, client=client, number=attempt, tenant=TENANT)
     return entries.with_body(header, b"")

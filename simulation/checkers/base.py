@@ -8,6 +8,7 @@ from simulation.world import Failure
 from veritydb.types import entry as entries
 from veritydb.types import outcome as outcomes
 from veritydb.types.frame import Header
+from veritydb.types.retention import Retention
 
 Replica = tuple[int, int]
 """(group, index)"""
@@ -46,6 +47,8 @@ class Request(NamedTuple):
     invoked: int
     floor: int
     """The highest op of the group that any client had an answer for when this was invoked."""
+    retention: Retention | None = None
+    """What is asked for, if this sets a stream's retention."""
 
 
 class Answer(NamedTuple):

@@ -24,8 +24,12 @@ class Model:
         self.tokens: list[bytes] = []
         self.sealed = False
         self.floor = 0
+        self.keep = 0
+        """How many events retention keeps, 0 for all."""
+        self.ages = False
+        """Whether retention goes by age: then the floor may be higher than is known here."""
         self._ops: list[int] = [0]
-        self._states: list[tuple[int, int]] = [(0, 0)]
+        self._states: list[tuple[int, int, bool]] = [(0, 0, False)]
 
     @property
     def next(self) -> int:
@@ -34,11 +38,13 @@ class Model:
 
     def record(self, op: int) -> None:
         """Remember how things are after op."""
+        if self.keep:
+            self.floor = max(self.floor, self.next - self.keep)
         self._ops.append(op)
-        self._states.append((self.next, self.floor))
+        self._states.append((self.next, self.floor, self.ages))
 
-    def at(self, op: int) -> tuple[int, int]:
-        """(next, floor) after op."""
+    def at(self, op: int) -> tuple[int, int, bool]:
+        """(next, floor, whether the floor may be higher) after op."""
         return self._states[bisect_right(self._ops, op) - 1]
 
     def meets(self, expected: int) -> bool:
@@ -61,10 +67,18 @@ class Streams(Checker):
         """No streams yet. `requests` is filled by the clients: the request behind some bytes."""
         self.requests: dict[bytes, Request] = {}
         self._streams: dict[int, Model] = {}
+        self._seen: set[tuple[int, bytes, int, int]] = set()
+        self._floors: dict[tuple[int, int], int] = {}
 
     def decided(self, group: int, what: Decided) -> None:
         """Replay an op."""
         for header, data, outcome in what.entries():
+            if header.session:
+                key = (group, header.client, header.session, header.number)
+                if key in self._seen:
+                    # Answered as it was the first time, whatever the stream is like now.
+                    continue
+                self._seen.add(key)
             if header.kind == Kind.APPEND:
                 self._append(header, data, outcome)
             elif header.kind == Kind.APPEND_MANY:
@@ -128,6 +142,9 @@ class Streams(Checker):
             if not stream.floor <= outcome.base <= stream.next:
                 self.fail(f"op {outcome.op} moves a floor from {stream.floor} to {outcome.base}")
             stream.floor = outcome.base
+            if request.retention is not None:
+                stream.keep = request.retention.max_events
+                stream.ages = bool(request.retention.max_age_ns)
             stream.record(outcome.op)
 
     def read(self, answer: ReadAnswer) -> None:
@@ -138,11 +155,14 @@ class Streams(Checker):
         if stream is None:
             self.fail(f"a read shows stream {answer.stream}, which was never made")
             return
-        state = stream.at(answer.applied)
-        if (answer.next, answer.floor) != state:
-            self.fail(
-                f"a read at op {answer.applied} shows {answer.next, answer.floor}, not {state}"
-            )
+        following, floor, ages = stream.at(answer.applied)
+        same = answer.floor == floor or (ages and floor < answer.floor <= following)
+        if answer.next != following or not same:
+            shown = (answer.next, answer.floor)
+            self.fail(f"a read at op {answer.applied} shows {shown}, not {following, floor}")
+        known = self._floors.setdefault((answer.stream, answer.applied), answer.floor)
+        if known != answer.floor:
+            self.fail(f"two reads at op {answer.applied} show floors {known} and {answer.floor}")
         end = answer.first + len(answer.tokens)
         if end > answer.next or answer.tokens != tuple(stream.tokens[answer.first : end]):
             self.fail(f"a read of stream {answer.stream} from {answer.first} shows other events")
