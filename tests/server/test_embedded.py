@@ -1,0 +1,82 @@
+"""A node inside the process: three faces, the same files as a server's, and typed refusals."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import trio
+
+import veritydb.aio
+import veritydb.trio
+from veritydb import embedded
+from veritydb.client.values import NO_STREAM, RecordedEvent
+from veritydb.server.failures import InUse, NotInitialised, WrongRegion
+from veritydb.types.event import Event
+from veritydb.types.labels import GLOBAL, DataClass, Region
+
+PAYLOADS = [b"one", b"two", b"three"]
+
+
+def fill(path: Path) -> None:
+    """Make a directory with one stream."""
+    with embedded.open(path, "au-syd") as db:
+        stream = db.create_stream(
+            "notes", tenant=1, data_class=DataClass.PHI, placement=Region("au-syd")
+        )
+        done = stream.append([Event("T", payload) for payload in PAYLOADS], expected=NO_STREAM)
+        assert done.offsets == range(3)
+
+
+def test_what_was_written_is_there_again_on_every_face(tmp_path: Path) -> None:
+    fill(tmp_path / "data")
+    with embedded.open(tmp_path / "data") as db:
+        found = list(db.stream("notes", tenant=1).read(from_offset=0))
+        assert [one.payload for one in found if isinstance(one, RecordedEvent)] == PAYLOADS
+
+    async def with_asyncio() -> None:
+        async with veritydb.aio.open(tmp_path / "data") as db:
+            stream = await db.stream("notes", tenant=1)
+            found = [one async for one in stream.read(from_offset=0)]
+            assert [one.payload for one in found if isinstance(one, RecordedEvent)] == PAYLOADS
+
+    asyncio.run(with_asyncio())
+
+    async def with_trio() -> None:
+        async with veritydb.trio.open(tmp_path / "data") as db:
+            stream = await db.stream("notes", tenant=1)
+            found = [one async for one in stream.read(from_offset=0)]
+            assert [one.payload for one in found if isinstance(one, RecordedEvent)] == PAYLOADS
+
+    trio.run(with_trio)
+
+
+def test_a_cluster_of_one_holds_the_global_group_too(tmp_path: Path) -> None:
+    with embedded.open(tmp_path / "data") as db:
+        stream = db.create_stream("open", tenant=1, data_class=DataClass.NON_PHI, placement=GLOBAL)
+        stream.append([Event("T", b"x")])
+        (status,) = db.status()
+        assert status.ready and [one.role for one in status.groups] == ["primary", "primary"]
+
+
+def test_directories_are_refused_with_types(tmp_path: Path) -> None:
+    fill(tmp_path / "data")
+    with pytest.raises(WrongRegion, match="made for region au-syd, not eu-west-1"):
+        embedded.open(tmp_path / "data", "eu-west-1")
+    with embedded.open(tmp_path / "data"), pytest.raises(InUse):
+        embedded.open(tmp_path / "data")
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange" / "file").write_text("not ours")
+    with pytest.raises(NotInitialised):
+        embedded.open(tmp_path / "strange")
+
+
+def test_it_can_be_opened_and_closed_often(tmp_path: Path) -> None:
+    for number in range(8):
+        with embedded.open(tmp_path / "data") as db:
+            if number == 0:
+                db.create_stream(
+                    "notes", tenant=1, data_class=DataClass.PHI, placement=Region("local")
+                )
+            db.stream("notes", tenant=1).append([Event("T", b"%d" % number)])
+    with embedded.open(tmp_path / "data") as db:
+        assert db.stream("notes", tenant=1).info().next_offset == 8
