@@ -46,12 +46,13 @@ def config_text(names: list[str], server: str = "") -> str:
 class Nodes:
     """A cluster of processes. Everything is killed at the end, however the test ends."""
 
-    def __init__(self, folder: Path, count: int, server: str = "") -> None:
+    def __init__(self, folder: Path, count: int, server: str = "", text: str = "") -> None:
         self.folder = folder
-        self.names = [f"n{number}" for number in range(1, count + 1)]
         self.file = folder / "cluster.toml"
-        self.file.write_text(config_text(self.names, server))
+        names = [f"n{number}" for number in range(1, count + 1)]
+        self.file.write_text(text or config_text(names, server))
         self.config: Config = configs.load(self.file)
+        self.names = [node.name for node in self.config.nodes]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> "Nodes":
