@@ -1,6 +1,7 @@
 """A node inside the process: three faces, the same files as a server's, and typed refusals."""
 
 import asyncio
+import functools
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import veritydb.aio
 import veritydb.trio
 from veritydb import embedded
 from veritydb.client.values import NO_STREAM, RecordedEvent
+from veritydb.node.config import NodeConfig
+from veritydb.server import node_server
 from veritydb.server.failures import InUse, NotInitialised, WrongRegion
 from veritydb.types.event import Event
 from veritydb.types.labels import GLOBAL, DataClass, Region
@@ -80,3 +83,29 @@ def test_it_can_be_opened_and_closed_often(tmp_path: Path) -> None:
             db.stream("notes", tenant=1).append([Event("T", b"%d" % number)])
     with embedded.open(tmp_path / "data") as db:
         assert db.stream("notes", tenant=1).info().next_offset == 8
+
+
+def test_snapshots_are_taken_while_it_works_and_begun_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = functools.partial(NodeConfig, snapshot_entries=40)
+    monkeypatch.setattr(node_server, "NodeConfig", often)
+    folder = tmp_path / "data" / "groups" / "1-local"
+    with embedded.open(tmp_path / "data") as db:
+        stream = db.create_stream(
+            "notes", tenant=1, data_class=DataClass.PHI, placement=Region("local")
+        )
+        for number in range(200):
+            stream.append([Event("T", b"%d" % number)])
+    assert len(list((folder / "snapshots").glob("*.snap"))) == 1
+    for file in folder.glob("index.db*"):
+        file.unlink()
+    with embedded.open(tmp_path / "data") as db:
+        stream = db.stream("notes", tenant=1)
+        stream.append([Event("T", b"200")])
+        found = list(stream.read(from_offset=0))
+        assert [one.payload for one in found if isinstance(one, RecordedEvent)] == [
+            b"%d" % number for number in range(201)
+        ]
+        proofs = db.audit_verify(1)
+        assert proofs
