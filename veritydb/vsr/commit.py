@@ -7,17 +7,29 @@ from veritydb.types.marks import mark
 from veritydb.vsr.effects import Commit, ReadFrames
 from veritydb.vsr.state import Purpose, State
 
+# A step must not hold up whoever waits for the next one.
+COMMITS_PER_STEP = 128
+READ_OPS_MAX = 256
+BACKLOG_OPS_MAX = 1_024
+
+
+def backlog(s: State) -> bool:
+    """Whether so much waits to be emitted that more frames would only fill the memory."""
+    assert s.commit <= s.log.head
+    return s.certain - s.commit > BACKLOG_OPS_MAX
+
 
 def advance(s: State) -> None:
     """Emit what can be emitted; ask the disk for frames that are no longer remembered."""
-    limit = min(s.certain, s.log.durable)
+    known = min(s.certain, s.log.durable)
+    limit = min(known, s.commit + COMMITS_PER_STEP)
     if s.commit >= limit:
         return
     frames = s.log.frames
     while s.commit < limit:
         frame = frames.get(s.commit + 1)
         if frame is None:
-            _read(s, limit)
+            _read(s, known)
             break
         s.commit = frame.header.op
         s.out.append(Commit(frame))
@@ -34,7 +46,7 @@ def _read(s: State, limit: Op) -> None:
     last = first
     while last < limit and last + 1 not in s.log.frames and not s.log.is_faulty(last + 1):
         last = Op(last + 1)
-        if last - first >= 4_096:
+        if last - first >= READ_OPS_MAX:
             break
     token = s.next_token(Purpose.COMMIT)
     s.out.append(ReadFrames(token, first, last, CATCH_UP_BYTES_MAX))

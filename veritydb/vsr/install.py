@@ -225,7 +225,7 @@ def lead(s: State) -> None:
     s.lagging = [False] * s.replicas
     s.round = 0
     s.view_start = s.log.head
-    s.progress_at = s.now
+    s.progress_at = s.time_agreed_at = s.now
     s.abdicating = s.stepping_down = False
     s.broadcast(start_view(s, 0))
     heartbeat(s)

@@ -10,11 +10,16 @@ from veritydb.types.frame import Frame, Header, verify_root
 from veritydb.types.ids import Op
 from veritydb.types.limits import CATCH_UP_BYTES_MAX
 from veritydb.types.marks import mark
+from veritydb.vsr.commit import backlog
 from veritydb.vsr.config import Status
 from veritydb.vsr.effects import HaltKind, ReadFrames, ReadHeaders, RepairFrame
 from veritydb.vsr.messages import FRAMES_MAX, Frames, RequestFrames
 from veritydb.vsr.normal import misfit
 from veritydb.vsr.state import Purpose, State, Waiting
+
+# To verify and append these takes the receiver a few milliseconds.
+ANSWER_FRAMES_MAX = 256
+assert ANSWER_FRAMES_MAX <= FRAMES_MAX
 
 
 def target(s: State) -> Op:
@@ -44,7 +49,7 @@ def fetch(s: State) -> None:
     if s.log.head >= wanted:
         s.fetch_due = 0
         return
-    if s.now < s.fetch_due:
+    if s.now < s.fetch_due or backlog(s):
         return
     if s.fetch_due:
         mark("vsr.fetch_again")
@@ -109,13 +114,13 @@ def on_request_frames(s: State, message: RequestFrames) -> None:
             if frame is None or s.log.is_faulty(op):
                 break
             size += len(frame.body)
-            if frames and (size > CATCH_UP_BYTES_MAX or len(frames) == FRAMES_MAX):
+            if frames and (size > CATCH_UP_BYTES_MAX or len(frames) == ANSWER_FRAMES_MAX):
                 break
             frames.append(frame)
         _give(s, message.sender, tuple(frames))
     elif not s.reads_for(Purpose.SERVE_FRAMES, message.sender) and not s.log.is_faulty(first):
         token = s.next_token(Purpose.SERVE_FRAMES, message.sender)
-        last = min(last, Op(first + FRAMES_MAX - 1))
+        last = min(last, Op(first + ANSWER_FRAMES_MAX - 1))
         s.out.append(ReadFrames(token, first, last, CATCH_UP_BYTES_MAX))
     assert last <= s.log.head
 

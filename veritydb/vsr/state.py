@@ -133,6 +133,7 @@ class State:
         self.round = 0
         self.heartbeat_due = 0
         self.progress_at = 0
+        self.time_agreed_at = 0
         self.abdicating = False
         self.stepping_down = False
         self.view_start: Op = Op(0)
@@ -199,6 +200,9 @@ class State:
         """Ops of this log up to here are committed, whatever the view."""
         if self.following or (self.status == Status.VIEW_CHANGE and self.log_view == self.view):
             return Op(min(self.commit_max, self.log.head))
+        work = self.installing
+        if work is not None and work.leading and work.reconciled:
+            return Op(max(self.frozen, min(work.commit, self.log.head)))
         return self.frozen
 
     def jitter(self, span: int) -> int:

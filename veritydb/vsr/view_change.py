@@ -61,10 +61,10 @@ def enter(s: State, view: int) -> None:
     """Leave the present view for good and take part in the change to `view`."""
     assert view > s.view and s.status not in (*RECOVERING, Status.HALTED)
     mark("vsr.view_change_entered")
+    s.frozen = s.certain
     if s.log_view == s.view:
         # Our log is this view's. What it ended with is said in every later view until there is a
         # new log, whatever becomes of the log meanwhile.
-        s.frozen = s.certain
         s.view_headers = suffix(s)
     dropped = leave(s)
     s.status = Status.VIEW_CHANGE
@@ -216,6 +216,12 @@ def abdicate_if_stuck(s: State) -> None:
     if stuck and not s.abdicating:
         mark("vsr.abdicated")
         s.abdicating = True
+    if s.clock.synchronised or s.clock.interval is None:
+        s.time_agreed_at = s.now
+    elif s.now - s.time_agreed_at >= s.config.abdicate and not s.stepping_down:
+        # The others agree on a time, only not with us: one of them can lead.
+        mark("vsr.stepped_down_for_its_clock")
+        s.stepping_down = True
     if s.abdicating or s.stepping_down:
         vote(s)
 
