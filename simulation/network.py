@@ -139,7 +139,8 @@ def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int
     victim = choices.choose("cut.victim", nodes)
     others = [end for end in range(nodes) if end != victim]
     if shape == "alone":
-        return shape, {pair for end in everyone for pair in ((victim, end), (end, victim))}
+        rest = [end for end in everyone if end != victim]
+        return shape, {pair for end in rest for pair in ((victim, end), (end, victim))}
     if shape == "island":
         # Clients still reach it.
         return shape, {pair for end in others for pair in ((victim, end), (end, victim))}

@@ -1,0 +1,93 @@
+"""Whole runs: they pass, they are the same again, they notice planted bugs and idleness."""
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from simulation.__main__ import EMPTY, FAILED, SURVIVED, main, report, status
+from simulation.plan import make
+from simulation.run import Result, simulate
+
+
+def command(*arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "simulation", *arguments],
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_seed_finds_nothing(seed: int) -> None:
+    result = simulate(seed)
+    assert result.failure is None, report(result)
+    assert result.empty == ""
+
+
+@pytest.mark.parametrize("seed", [3, 14])
+def test_a_seed_takes_the_same_course_whatever_python_hashes_to(seed: int) -> None:
+    runs = [command("--seed", str(seed), seed=hashes) for hashes in ("1", "2")]
+    assert runs[0].returncode == 0, runs[0].stdout
+    assert "trace" in runs[0].stdout
+    assert runs[0].stdout == runs[1].stdout
+
+
+@pytest.mark.parametrize(
+    ("canary", "finder"),
+    [
+        ("acknowledged before sync", "durability"),
+        ("view not durable", "views-durable"),
+        ("sessions not checked", "exactly-once"),
+        ("expectations ignored", "streams"),
+    ],
+)
+def test_a_planted_bug_is_found(canary: str, finder: str) -> None:
+    done = command("--canaries", "--only", canary, "--processes", "1")
+    assert done.returncode == 0, done.stdout
+    assert finder in done.stdout
+
+
+def test_a_run_with_too_little_to_do_counts_as_empty() -> None:
+    idle = msgspec.structs.replace(make(2), requests=0, faults=(), nemeses={})
+    result = simulate(2, idle)
+    assert result.failure is None
+    assert result.empty
+    assert status([result]) == EMPTY
+
+
+def result_with(failure: tuple[str, str] | None, empty: str) -> Result:
+    return Result(
+        seed=1,
+        failure=failure,
+        empty=empty,
+        trace="",
+        events=0,
+        time=0,
+        counts={},
+        timeline=["what happened"],
+    )
+
+
+def test_a_failure_is_reported_with_all_that_is_needed_to_repeat_it() -> None:
+    failed = result_with(("agreement", "two hashes"), "")
+    text = report(failed)
+    assert '"seed": 1' in text
+    assert "what happened" in text
+    assert "FAILED agreement: two hashes" in text
+    assert "make sim SEED=1" in text
+    assert status([result_with(None, "nothing done"), failed]) == FAILED
+
+
+def test_exit_statuses_differ() -> None:
+    assert len({0, 2, FAILED, EMPTY, SURVIVED}) == 5
+    assert status([result_with(None, "")]) == 0
+
+
+def test_a_range_of_seeds_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--count", "2", "--start", "1", "--processes", "1"]) == 0
+    assert "2 seeds, 0 failed, 0 empty" in capsys.readouterr().out
