@@ -124,7 +124,7 @@ def test_catching_up_resumes_at_another_peer() -> None:
 def forget(site: Site, count: int) -> None:
     """Crash and lose the end of the log, and know only that it may have been lost."""
     site.crash()
-    for op in sorted(site.disk.frames)[-count:]:
+    for op in sorted(site.disk.frames)[len(site.disk.frames) - count :]:
         del site.disk.frames[op]
     site.disk.head_certain = False
 
@@ -168,6 +168,27 @@ def test_one_that_forgot_believes_no_answer_to_an_older_question() -> None:
     group.settle()
     assert backup.live.status == Status.RECOVERING_HEAD and backup.disk.state.recovering == 0
     assert not backup.live._s.installed
+
+
+def test_one_that_forgot_and_was_ahead_takes_the_others_along() -> None:
+    group = Group()
+    group.propose("a")
+    primary = group.primary()
+    backup = others(group, primary)[0]
+    group.run(100)
+    group.partition(backup.index)
+    vote = m.StartViewChange(**{**backup.live._s.common, "sender": primary.index})
+    group.run(1_000)
+    backup.step(ev.Received(vote))
+    group.settle()
+    assert backup.disk.state.view > primary.live.view
+    forget(backup, 0)
+    backup.start()
+    group.heal()
+    group.until(lambda: backup.live.status == Status.NORMAL)
+    group.propose("b")
+    group.run(100)
+    assert group.words(backup.index) == ["a", "b"]
 
 
 def test_recovery_outlives_another_crash() -> None:

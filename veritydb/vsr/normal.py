@@ -176,17 +176,6 @@ def start_view(s: State, nonce: int) -> StartView:
     return StartView(**s.common, nonce=nonce, commit=s.commit_max, headers=suffix(s))
 
 
-def on_request_start_view(s: State, message: RequestStartView) -> None:
-    """Answer as the view's primary. A replacement is answered once its command is applied here."""
-    if not s.leading:
-        return
-    if message.incarnation != s.members[message.sender]:
-        mark("vsr.start_view_for_a_stranger")
-        return
-    assert message.sender != s.index
-    s.send(message.sender, start_view(s, message.nonce))
-
-
 # -- the backups
 
 

@@ -388,7 +388,7 @@ RECEIVERS: dict[type, Callable[[State, Any], None]] = {
     m.StartViewChange: view_change.on_start_view_change,
     m.DoViewChange: view_change.on_do_view_change,
     m.StartView: install.on_start_view,
-    m.RequestStartView: normal.on_request_start_view,
+    m.RequestStartView: view_change.on_request_start_view,
     m.RequestHeaders: install.on_request_headers,
     m.Headers: install.on_headers,
     m.RequestFrames: repair.on_request_frames,

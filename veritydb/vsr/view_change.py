@@ -9,7 +9,7 @@ from veritydb.types.marks import mark
 from veritydb.vsr.config import Status
 from veritydb.vsr.install import begin
 from veritydb.vsr.merge import Undecided, merge
-from veritydb.vsr.messages import DoViewChange, StartViewChange
+from veritydb.vsr.messages import DoViewChange, RequestStartView, StartViewChange
 from veritydb.vsr.normal import drop_requests, start_view
 from veritydb.vsr.quorum import quorum
 from veritydb.vsr.state import RECOVERING, State, suffix
@@ -176,6 +176,22 @@ def _forfeit(s: State) -> bool:
             enter(s, view)
             return True
     return False
+
+
+def on_request_start_view(s: State, message: RequestStartView) -> None:
+    """Answer as the view's primary. A replacement is answered once its command is applied here."""
+    if not s.leading:
+        return
+    if message.incarnation != s.members[message.sender]:
+        mark("vsr.start_view_for_a_stranger")
+        return
+    if message.nonce and message.view > s.view:
+        # It had gone ahead of us before it forgot, may not come back, and has no voice to call us.
+        mark("vsr.recovering_is_ahead")
+        enter(s, message.view)
+        return
+    assert message.sender != s.index
+    s.send(message.sender, start_view(s, message.nonce))
 
 
 def on_tick(s: State) -> None:
