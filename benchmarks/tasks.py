@@ -71,7 +71,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, tag="content"):
 
     events: int
     payload_bytes: int
-    digest: str
+    digest: int
     seconds: float
     cpu_s: float
 
