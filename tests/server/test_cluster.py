@@ -132,6 +132,26 @@ def test_an_emptied_disk_is_refused_and_can_be_replaced(nodes: Nodes) -> None:
         assert payloads(one) == numbers(40)
 
 
+def test_a_new_cluster_begins_when_its_nodes_have_met(tmp_path: Path) -> None:
+    with Nodes(tmp_path, 3) as nodes:
+        for name in nodes.names:
+            init(nodes.config, name, nodes.data(name))
+        nodes.start("n1")
+        nodes.start("n2")
+        seen = nodes.until(lambda seen: set(seen) == {"n1", "n2"})
+        assert {group.role for one in seen.values() for group in one.groups} == {"unborn"}
+        nodes.start("n3")
+        nodes.ready()
+        # Once born, two are enough.
+        nodes.kill("n3")
+        assert nodes.stop("n2") == 0
+        nodes.start("n2")
+        nodes.ready("n1", "n2")
+        with nodes.client() as db:
+            make_stream(db)
+            fill(db, 0, 3)
+
+
 def test_a_node_stops_in_order_and_says_so(nodes: Nodes) -> None:
     with nodes.client() as db:
         make_stream(db)

@@ -26,11 +26,15 @@ from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import Op
 from veritydb.types.limits import RETENTION_GRACE_NS
-from veritydb.vsr.events import FrameRotten, FramesRead, FramesWritten, HeadersRead
+from veritydb.vsr.events import FrameRotten, FramesRead, FramesWritten, HeadersRead, StepDown
 from veritydb.vsr.messages import Message
 
 Send = Callable[[int, int, Message], None]
 Fatal = Callable[[str, BaseException | str], None]
+
+
+ROTTEN_MAX = 1_000
+STEP_DOWN_SECONDS = 5.0
 
 
 class Floor(msgspec.Struct, frozen=True):
@@ -68,6 +72,8 @@ class Hosted:
         self.full = False
         self.started = False
         self._index_resetting = False
+        self._rotten: set[int] = set()
+        self._stepped_down = 0.0
         self.reclaims: dict[int, Floor] = {}
         self._config = config
         self._disk = disk
@@ -205,7 +211,10 @@ class Hosted:
         """A reader could not read a committed op: have it mended, if there is anybody who can."""
         if not 0 < op <= self.store.head:
             return
-        self.log.error("frame.rotten", op=op)
+        if op not in self._rotten:
+            # Whoever goes on asking does not fill the log with it.
+            self._rotten = {op} if len(self._rotten) >= ROTTEN_MAX else {*self._rotten, op}
+            self.log.error("frame.rotten", op=op)
         if self.who.replicas > 1:
             self.group.post(FrameRotten(Op(op)))
 
@@ -224,6 +233,13 @@ class Hosted:
             self.log.error("index.lost", error=type(failure).__name__)
         finally:
             self._index_resetting = False
+
+    def let_others_lead(self) -> None:
+        """Short of disk: somebody else may have room. Asked for again if the lead comes back."""
+        now = time.monotonic()
+        if self.group.leads and self.who.replicas > 1 and now > self._stepped_down:
+            self._stepped_down = now + STEP_DOWN_SECONDS
+            self.group.post(StepDown())
 
     # -- the end
 

@@ -69,6 +69,8 @@ async def watch_disk(ones: list[Hosted], path: str, reserve_mib: int) -> None:
             one.full = short
             if one.writer.full:
                 one.writer.look_again()
+            if not one.writable():
+                one.let_others_lead()
         await trio.sleep(DISK_SECONDS)
 
 

@@ -21,7 +21,7 @@ from veritydb.server.gate import Gate, connect
 from veritydb.server.hosted import Hosted
 from veritydb.server.log import Log
 from veritydb.server.peer_memory import PeerMemory, enough
-from veritydb.types.limits import PEER_QUEUE_BYTES_MAX
+from veritydb.types.limits import CONNECTIONS_MAX, PEER_QUEUE_BYTES_MAX
 from veritydb.vsr.events import PeerLost, PeerReached, Received
 from veritydb.vsr.messages import BadMessage, Message, decode, encode
 from veritydb.wire.schemas import load
@@ -331,7 +331,7 @@ class Peers:
 
     async def serve(self, stream: Any, gate: Gate) -> None:
         """Serve one peer's connection until it ends."""
-        if len(self._serving) >= 4 * len(self._links) + 16:
+        if len(self._serving) >= CONNECTIONS_MAX:
             gate.abort()
             return
         keep_alive(gate)

@@ -85,6 +85,10 @@ class Reclaimer:
         """Entries to erase and how far that gets; None if the next lies in the active segment."""
         last = self._one.store.read_headers(self._one.store.head, self._one.store.head)
         active = last[0].segment if last else 0
+        row = self._one.index_file.row_at(number, done)
+        if row is not None and row.op >= active:
+            # Nothing to be done yet, and seen without reading the log.
+            return None
         query = Query(
             stream=number,
             at=done,

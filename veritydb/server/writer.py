@@ -96,6 +96,10 @@ class Writer:
         try:
             while self._wait():
                 self._turn()
+        except DiskFull as error:
+            # At the end there is nobody left to wait for space; none of this was acknowledged.
+            if not self._closed:
+                self._failed(error)
         except BaseException as error:
             self._failed(error)
 
