@@ -42,7 +42,6 @@ MESSAGES: dict[int, str] = {
     Code.POLICY_VERSION_CONFLICT: "the policy has another version by now",
     Code.NO_SUCH_REGION: "no group serves this region",
     Code.FORBIDDEN: "not allowed",
-    Code.POLICY_WIDENS: "a policy may only narrow what is built in",
     Code.BAD_COMMAND: "the command is malformed",
     Code.NOT_SUPPORTED: "not supported by this version",
     Code.NAME_INVALID: "the name is not valid",
