@@ -372,3 +372,20 @@ def test_headers_of_a_view_speak_for_frames_that_have_not_come() -> None:
     group.propose("c")
     group.run(500)
     assert group.words(first.index) == group.words(third.index) == ["a", "b", "c"]
+
+
+def test_headers_that_were_asked_for_are_not_taken_for_the_end_of_the_log() -> None:
+    """A stale op was compared with a header from the middle; what the view announced has a gap."""
+    group = Group()
+    old = isolated_tail(group)
+    new = next(s for s in others(group, old) if s.live.is_primary)
+    group.heal()
+    group.filter = lambda _from, to, msg: not (to == old.index and isinstance(msg, m.Frames))
+    group.until(lambda: old.live.status == Status.NORMAL and old.live.log_view == new.live.view)
+    assert old.live.op == 1
+    new.crash()
+    group.until(lambda: old.live.view > new.disk.state.view)
+    group.heal()
+    group.propose("e")
+    group.run(1_500)
+    assert group.words(old.index) == ["a", "b", "c", "d", "e"]

@@ -179,7 +179,10 @@ def adopt(s: State, work: Installation) -> None:
     s.early = {}
     s.votes = [False] * s.replicas
     s.view = s.log_view = work.view
-    s.targets = {op: work.known[op] for op in sorted(work.known) if op > s.log.head}
+    s.view_headers = tuple(
+        work.known[op] for op in sorted(work.known) if work.commit <= op <= work.op
+    )
+    s.targets = {header.op: header for header in s.view_headers if header.op > s.log.head}
     s.commit_max = max(s.commit_max, work.commit)
     s.want = work.op
     s.heard_at = s.now
@@ -191,9 +194,6 @@ def adopt(s: State, work: Installation) -> None:
         s.recovering = work.op
     else:
         s.status = Status.NORMAL
-    s.view_headers = tuple(
-        work.known[op] for op in sorted(work.known) if work.commit <= op <= work.op
-    )
     s.write_view_state()
     s.role_changed(dropped)
 
