@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,12 +56,12 @@ def check(index: StreamIndex, log: list[tuple[int, int, list[Extent]]]) -> None:
 @settings(max_examples=60)
 @given(ops=OPS, flush_after=st.sets(st.integers(1, 40)), reopen_after=st.integers(0, 40))
 def test_it_equals_a_dict(
-    tmp_path_factory: object,
+    tmp_path_factory: pytest.TempPathFactory,
     ops: list[list[tuple[int, int]]],
     flush_after: set[int],
     reopen_after: int,
 ) -> None:
-    path = tmp_path_factory.mktemp("index") / "index.db"  # type: ignore[attr-defined]
+    path = tmp_path_factory.mktemp("index") / "index.db"
     index = StreamIndex(path, OWNER)
     log = told(ops)
     for op, time, extents in log:
@@ -89,9 +90,12 @@ def test_it_equals_a_dict(
 @settings(max_examples=40)
 @given(ops=OPS, snapshot=st.integers(0, 40), pieces=st.integers(1, 7))
 def test_what_a_snapshot_hides_is_rebuilt(
-    tmp_path_factory: object, ops: list[list[tuple[int, int]]], snapshot: int, pieces: int
+    tmp_path_factory: pytest.TempPathFactory,
+    ops: list[list[tuple[int, int]]],
+    snapshot: int,
+    pieces: int,
 ) -> None:
-    path = tmp_path_factory.mktemp("index") / "index.db"  # type: ignore[attr-defined]
+    path = tmp_path_factory.mktemp("index") / "index.db"
     log = told(ops)
     snapshot = min(snapshot, len(log))
     index = StreamIndex(path, OWNER)
@@ -110,6 +114,39 @@ def test_what_a_snapshot_hides_is_rebuilt(
     index = StreamIndex(path, OWNER)
     index.begin(snapshot)
     assert index.gap is None
+    check(index, log)
+    index.close()
+
+
+@settings(max_examples=30)
+@given(ops=OPS, told_to=st.integers(0, 20), skipped=st.integers(1, 20), flush=st.booleans())
+def test_ops_that_a_peers_snapshot_stands_for_are_filled_in(
+    tmp_path_factory: pytest.TempPathFactory,
+    ops: list[list[tuple[int, int]]],
+    told_to: int,
+    skipped: int,
+    flush: bool,
+) -> None:
+    path = tmp_path_factory.mktemp("index") / "index.db"
+    log = told(ops)
+    index = StreamIndex(path, OWNER)
+    for op, time, extents in log[:told_to]:
+        index.add(op, time, extents)
+        index.applied(op)
+    if flush:
+        index.flush()
+    landing = min(told_to, len(log)) + skipped
+    index.skip(landing)
+    for op, time, extents in log[landing:]:
+        index.add(op, time, extents)
+        index.applied(op)
+    index.flush()
+    while index.gap is not None:
+        first, last = index.gap
+        index.fill(min(last, first + 3), log[first - 1 : min(last, first + 3)])
+    check(index, log)
+    index.close()
+    index = StreamIndex(path, OWNER)
     check(index, log)
     index.close()
 

@@ -209,7 +209,9 @@ class Hosted:
 
     def rotten(self, op: int) -> None:
         """A reader could not read a committed op: have it mended, if there is anybody who can."""
-        if not 0 < op <= self.store.head:
+        block = self.store.superblock
+        if not 0 < op <= self.store.head or block.gap_after < op <= block.gap_end:
+            # Not in the log, or stood for by a snapshot: what is missing there is fetched anyhow.
             return
         if op not in self._rotten:
             # Whoever goes on asking does not fill the log with it.

@@ -208,6 +208,16 @@ class StreamIndex:
             self.live_from, self.live_to = applied + 1, applied
         self._join()
 
+    def skip(self, op: int) -> None:
+        """The node went on from a peer's state after `op` and will not tell what lies before it.
+
+        What was told and not written yet is part of the gap: it is found in the log again.
+        """
+        with self._writing, self._lock:
+            assert op > self._applied
+            self._applied = op
+            self.live_from, self.live_to = op + 1, op
+
     def _join(self) -> None:
         """Where the two ranges meet they become one."""
         if self.live_from <= self.built + 1:
