@@ -83,6 +83,7 @@ class Clock:
             mark("vsr.clock_pong_of_another_life")
             return
         trip = self.mono - sent
+        assert trip >= 0
         fresh = Sample(wall + trip // 2 - self.wall, trip // 2 + COARSENESS_NS, self.mono)
         known = self.samples.get(peer)
         stale = known is None or self.mono - known.taken > self.sample_age // 4
@@ -102,6 +103,7 @@ class Clock:
         for sample in self.samples.values():
             error = sample.error_at(self.mono)
             bounds.append((sample.offset - error, sample.offset + error))
+        assert len(bounds) <= self.replicas, "one clock, one bound"
         self.interval = overlap(bounds, quorum(self.replicas))
 
     def timestamp(self, last: int) -> int | None:
@@ -110,6 +112,7 @@ class Clock:
             mark("vsr.clock_not_synchronised")
             return None
         low, high = self.interval
+        assert low <= high
         now = max(last + 1, min(max(self.wall, self.wall + low), self.wall + high))
         if now > self.wall + high or now <= 0:
             mark("vsr.clock_log_time_leads")
@@ -135,4 +138,5 @@ def overlap(bounds: list[tuple[int, int]], enough: int) -> tuple[int, int] | Non
             if count > most or best is None or found[1] - found[0] < best[1] - best[0]:
                 best = found
             most = count
+    assert (best is None) == (most < enough) and count == 0
     return best

@@ -26,6 +26,7 @@ def advance(s: State) -> None:
     if s.commit >= limit:
         return
     frames = s.log.frames
+    assert limit <= s.log.head
     while s.commit < limit:
         frame = frames.get(s.commit + 1)
         if frame is None:
@@ -48,13 +49,14 @@ def _read(s: State, limit: Op) -> None:
         last = Op(last + 1)
         if last - first >= READ_OPS_MAX:
             break
+    assert first <= last <= limit
     token = s.next_token(Purpose.COMMIT)
     s.out.append(ReadFrames(token, first, last, CATCH_UP_BYTES_MAX))
 
 
 def on_frames_read(s: State, first: Op, frames: tuple[Frame | None, ...]) -> None:
     """Take what was read for `advance`."""
-    assert first > 0
+    assert first > 0 and len(frames) <= READ_OPS_MAX + 1
     for op, frame in enumerate(frames, start=first):
         if not s.commit < op <= s.certain or op in s.log.frames:
             mark("vsr.commit_read_too_late")

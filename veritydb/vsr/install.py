@@ -79,6 +79,7 @@ def drive(s: State) -> None:
     if s.log.head < work.op or any(op > work.commit for op in s.log.faulty):
         # Fetching and repair go on beside this.
         return
+    assert work.reconciled and s.log.head == work.op
     work.written = True
     s.log_view = s.view
     s.view_headers = suffix(s)
@@ -105,7 +106,7 @@ def reconcile(s: State, work: Installation) -> Op | None:
         else:
             _request(s, work, Op(certain + 1), Op(op))
             return None
-    assert certain <= top
+    assert s.commit <= certain <= top
     return certain
 
 
@@ -194,6 +195,7 @@ def adopt(s: State, work: Installation) -> None:
         s.recovering = work.op
     else:
         s.status = Status.NORMAL
+    assert s.following and not s.leading
     s.write_view_state()
     s.role_changed(dropped)
 
@@ -213,6 +215,7 @@ def written(s: State) -> None:
 def lead(s: State) -> None:
     """Begin the view as its primary. Ops that are not committed yet keep their original headers."""
     assert s.log.durable == s.log.head, "the view was written after all frames"
+    assert s.log_view == s.view and s.primary == s.index
     mark("vsr.view_led")
     s.status = Status.NORMAL
     s.leading = True
@@ -239,6 +242,7 @@ def finish_recovery(s: State) -> None:
     if s.log.durable < s.recovering or s.members[s.index] != s.incarnation:
         return
     mark("vsr.recovered")
+    assert not s.leading and s.log_view == s.view
     s.recovering = Op(0)
     s.installed = False
     s.status = Status.NORMAL

@@ -43,6 +43,7 @@ def merge(dvcs: Sequence[DoViewChange], replicas: int) -> Merged | Undecided:
     missing = Undecided.AWAIT_REPAIR if len(dvcs) < replicas else Undecided.DEADLOCK
     newest = max(dvc.log_view for dvc in dvcs)
     canonical = [dvc for dvc in dvcs if dvc.log_view == newest]
+    assert canonical
     commit = committed(dvcs)
     table: dict[int, Header] = {}
     for dvc in canonical:
@@ -62,6 +63,7 @@ def merge(dvcs: Sequence[DoViewChange], replicas: int) -> Merged | Undecided:
         if not any(has(dvc, wanted) for dvc in dvcs):
             return missing
         head = Op(op)
+    assert commit <= head <= last
     return Merged(head, commit, {op: table[op] for op in sorted(table) if op <= head})
 
 
@@ -72,7 +74,9 @@ def committed(dvcs: Sequence[DoViewChange]) -> Op:
     """
     assert dvcs
     said = max(dvc.commit for dvc in dvcs)
-    return max([said, *(header.commit for dvc in dvcs for header in dvc.headers)])
+    stamped = max((header.commit for dvc in dvcs for header in dvc.headers), default=Op(0))
+    assert stamped >= 0
+    return max(said, stamped)
 
 
 def _at(dvc: DoViewChange, op: int) -> int:

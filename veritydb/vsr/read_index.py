@@ -30,6 +30,7 @@ def on_read_index(s: State, token: int) -> None:
         needed = s.round
     else:
         needed = s.round + 1
+    assert needed > confirmed
     s.reads.append((token, needed, max(s.commit, s.view_start)))
 
 
@@ -37,6 +38,7 @@ def answer(s: State) -> None:
     """Answer the readers whose round is confirmed and whose point is reached."""
     assert s.leading
     confirmed = reached(s.rounds)
+    assert confirmed <= s.round
     while s.reads:
         token, needed, point = s.reads[0]
         if needed > confirmed or point > s.commit:

@@ -105,7 +105,9 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
             results=immutables.Map(),
         )
         forgotten = 0 if known is None else len(known.results)
-        return Sessions(kept.table.set(client, opened), kept.results - forgotten), evicted
+        table = kept.table.set(client, opened)
+        assert len(table) <= SESSIONS_MAX and kept.results >= forgotten
+        return Sessions(table, kept.results - forgotten), evicted
 
     def session_of(self, client: ClientId) -> Session | None:
         """Return the client's session, if it has one."""
@@ -132,6 +134,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         """Remember what became of a request that `check` let through."""
         known = self.table[header.client]
         assert known.session == header.session and op >= known.last_op
+        assert header.number not in known.results, "applied twice"
         results = known.results.set(header.number, outcome)
         acked = max(known.acked, header.acked)
         if acked > known.acked:
@@ -145,6 +148,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
             results=results,
         )
         total = self.results + len(results) - len(known.results)
+        assert len(results) <= SESSION_WINDOW and total >= 0
         after = Sessions(self.table.set(header.client, changed), total)
         while after.results > RESULTS_MAX:
             mark("sessions.evicted_for_results")
