@@ -39,6 +39,7 @@ def options(arguments: list[str]) -> tuple[argparse.Namespace, Plan]:
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
     parser.add_argument("--list", action="store_true", help="say what can be measured, and end")
     parser.add_argument("--directory", type=Path, help="for the nodes' data; its disk is measured")
+    parser.add_argument("--note", default="", help="what else was going on; said with the figures")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     given = parser.parse_args(arguments)
     base = QUICK if given.quick else plan
@@ -49,6 +50,7 @@ def options(arguments: list[str]) -> tuple[argparse.Namespace, Plan]:
         read_events=given.read_events or base.read_events,
         restart_events=given.restart_events or base.restart_events,
         directory=given.directory,
+        note=given.note,
     )
     return given, chosen
 

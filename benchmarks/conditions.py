@@ -17,7 +17,7 @@ GIB = 1 << 30
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
-    """The machine, the software, and how long each thing was measured."""
+    """The machine, the software, how long each thing was measured, and what else was going on."""
 
     at: str
     commit: str
@@ -33,10 +33,11 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     load_before: float
     rounds: int
     seconds: float
+    note: str
 
 
-def conditions(directory: Path, rounds: int, seconds: float) -> Conditions:
-    """How things are now, with the data in `directory`."""
+def conditions(directory: Path, rounds: int, seconds: float, note: str = "") -> Conditions:
+    """How things are now, with the data in `directory`; `note` says what else was going on."""
     return Conditions(
         at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         commit=git("rev-parse", "--short", "HEAD"),
@@ -55,6 +56,7 @@ def conditions(directory: Path, rounds: int, seconds: float) -> Conditions:
         load_before=os.getloadavg()[0],
         rounds=rounds,
         seconds=seconds,
+        note=note,
     )
 
 

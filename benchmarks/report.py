@@ -182,6 +182,7 @@ def describe(results: Results) -> list[str]:
         f"1 s of warming up; medians, in parentheses the least and the most. "
         f"Load before: {now.load_before:.1f}.",
         "",
+        *([now.note, ""] if now.note else []),
     ]
 
 

@@ -32,6 +32,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read_events: int = 200_000
     restart_events: int = 500_000
     directory: Path | None = None
+    note: str = ""
 
 
 Wanted = Callable[[str], bool]
@@ -61,7 +62,7 @@ def names(plan: Plan) -> Iterator[str]:
 def run(plan: Plan, wanted: Wanted) -> Results:
     """Measure what is wanted."""
     directory = plan.directory or Path(tempfile.gettempdir())
-    found = Results(conditions=conditions(directory, plan.rounds, plan.seconds))
+    found = Results(conditions=conditions(directory, plan.rounds, plan.seconds, plan.note))
     workloads = [one for one in appends.workloads() if wanted(one.name)]
     rows = {one.name: AppendRow(name=one.name, workload=one, runs=[]) for one in workloads}
     for turn in range(plan.rounds):

@@ -33,6 +33,7 @@ CONDITIONS = Conditions(
     load_before=0.1,
     rounds=2,
     seconds=3.0,
+    note="Others were at work.",
 )
 
 
@@ -107,6 +108,7 @@ def test_every_kind_of_figure_is_in_the_page() -> None:
     assert "- something went wrong" in text
     assert "commit abc." in text
     assert "2 rounds of 3 s" in text
+    assert "\n\nOthers were at work.\n\n" in text
 
 
 def test_all_lines_of_a_table_have_as_many_cells() -> None:
