@@ -3,7 +3,7 @@
 import pytest
 
 from tests.vsr.harness import Group, Site, proposal
-from veritydb.types.limits import MS_NS
+from veritydb.types.limits import MS_NS, SECOND_NS
 from veritydb.vsr import events as ev
 from veritydb.vsr import messages as m
 from veritydb.vsr.config import Status
@@ -266,6 +266,30 @@ def test_a_primary_that_sends_only_small_messages_makes_room() -> None:
     new.step(ev.Proposed((proposal("b"),)))
     group.run(500)
     assert "b" in group.words(new.index)
+
+
+def test_a_primary_whose_clock_is_off_makes_room() -> None:
+    group = Group()
+    old = group.primary()
+    old.wall_offset = 60 * SECOND_NS
+    group.until(
+        lambda: any(s.live.is_primary and s.live.can_accept(1) for s in others(group, old)), 30_000
+    )
+    assert not old.live.can_accept(1)
+    group.propose("a")
+    group.run(200)
+    assert all(group.words(at) == ["a"] for at in range(3))
+
+
+def test_when_no_clocks_agree_nobody_is_deposed() -> None:
+    group = Group()
+    for site in group.sites:
+        site.wall_offset = site.index * 60 * SECOND_NS
+    group.run(2_000)
+    view = group.primary().live.view
+    group.run(10_000)
+    assert group.primary().live.view == view
+    assert not group.primary().live.can_accept(1)
 
 
 def test_stepping_down_hands_over_quickly() -> None:
