@@ -54,8 +54,8 @@ class SnapshotRef(msgspec.Struct, frozen=True, kw_only=True):
 class Superblock(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `sequence` grows by one with every write; `parent` is the hash of the one before.
 
-    Ops behind `gap_after` up to `gap_end` came to this replica only as another one's snapshot: their
-    frames may be missing until they are fetched. Both are 0 if there is no such gap.
+    Ops behind `gap_after` up to `gap_end` came to this replica only as another one's snapshot:
+    their frames may be missing until they are fetched. Both are 0 if there is no such gap.
     """
 
     sequence: int
