@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.vsr.harness import CLUSTER, GROUP
+from tests.vsr.harness import CLUSTER, GROUP, Group
 from veritydb.types.limits import CLOCK_TOLERANCE_NS, MS_NS, SECOND_NS
 from veritydb.vsr.clock import COARSENESS_NS, Clock, overlap
 from veritydb.vsr.config import Config
@@ -96,6 +96,39 @@ def test_a_clock_that_most_contradict_is_corrected_or_refused() -> None:
         mine.sample(peer, SECOND_NS, WALL + 6 * CLOCK_TOLERANCE_NS)
     assert not mine.synchronised
     assert mine.timestamp(0) is None
+
+
+@pytest.mark.parametrize("apart", [30 * MS_NS, 100 * MS_NS, SECOND_NS, CLOCK_TOLERANCE_NS])
+def test_clocks_that_are_not_quite_alike_agree(apart: int) -> None:
+    """Within the tolerance a quorum finds a time, between its clocks."""
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL + apart)
+    now = mine.timestamp(0)
+    assert now is not None
+    assert WALL - COARSENESS_NS <= now <= WALL + apart + COARSENESS_NS
+
+
+def test_clocks_further_apart_than_the_tolerance_do_not_agree() -> None:
+    mine = clock()
+    mine.sample(1, SECOND_NS, WALL + CLOCK_TOLERANCE_NS + SECOND_NS)
+    mine.sample(2, SECOND_NS, WALL - CLOCK_TOLERANCE_NS - SECOND_NS)
+    assert not mine.synchronised
+    assert mine.timestamp(0) is None
+
+
+def test_a_group_whose_clocks_are_apart_takes_requests_and_goes_on_without_one() -> None:
+    group = Group(start=False)
+    for site, offset in zip(group.sites, (0, 300 * MS_NS, -200 * MS_NS), strict=True):
+        site.wall_offset = offset
+        site.start()
+    group.run(1_000)
+    group.propose("a")
+    group.run(500)
+    group.primary().crash()
+    group.run(2_000)
+    group.propose("b")
+    group.run(1_000)
+    assert group.words(group.primary().index) == ["a", "b"]
 
 
 def test_one_liar_changes_nothing() -> None:

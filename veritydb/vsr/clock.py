@@ -3,6 +3,9 @@
 Each answered ping bounds how far a peer's clock is from ours: by half of the round trip either way,
 and by how coarsely either of us sees time. The interval that most of a quorum's bounds share
 (Marzullo's algorithm) is where true time may be. Log time never leads its upper end.
+
+Clocks that are kept by the network differ by more than such a bound. Where no quorum shares an
+interval, all bounds are widened, by as little as makes one do so and by half the tolerance at most.
 """
 
 import msgspec
@@ -16,6 +19,9 @@ from veritydb.vsr.quorum import quorum
 COARSENESS_NS = 20 * MS_NS
 # Clocks drift apart by up to this many parts in a million.
 DRIFT_PPM = 200
+# By how much bounds are widened, one after the other: clocks a tolerance apart still agree.
+MARGINS_NS = (0, *(COARSENESS_NS << step for step in range(8)), CLOCK_TOLERANCE_NS // 2)
+assert MARGINS_NS[-2] < MARGINS_NS[-1]
 
 
 class Sample(msgspec.Struct, frozen=True, gc=False):
@@ -104,7 +110,13 @@ class Clock:
             error = sample.error_at(self.mono)
             bounds.append((sample.offset - error, sample.offset + error))
         assert len(bounds) <= self.replicas, "one clock, one bound"
-        self.interval = overlap(bounds, quorum(self.replicas))
+        enough = quorum(self.replicas)
+        for margin in MARGINS_NS if len(bounds) >= enough else ():
+            self.interval = overlap([(low - margin, high + margin) for low, high in bounds], enough)
+            if self.interval is not None:
+                return
+            mark("vsr.clocks_apart")
+        self.interval = None
 
     def timestamp(self, last: int) -> int | None:
         """Return log time for an op after one of time `last`, or None if there is none to give."""
