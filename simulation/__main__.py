@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from multiprocessing import Pool
 from pathlib import Path
 
-from simulation import canaries
+from simulation import canaries, coverage
 from simulation.plan import make, parse
 from simulation.run import Result, simulate
 
@@ -89,9 +89,12 @@ def _many(seeds: range, processes: int) -> int:
     found: list[Result] = []
     events = simulated = answers = 0
     checkers: dict[str, list[int]] = {}
+    missed = coverage.known()
+    marks = len(missed)
     for result in _results(seeds, processes):
         events += result.events
         simulated += result.time
+        missed -= result.marks
         answers += result.counts.get("client.answers", 0)
         if result.failure or result.empty:
             found.append(result)
@@ -105,6 +108,7 @@ def _many(seeds: range, processes: int) -> int:
         print(report(min(failed, key=lambda result: len(result.timeline) or result.events)))
     for kind, bad in sorted(checkers.items()):
         print(f"{kind}: {len(bad)} seeds, such as {sorted(bad)[:8]}")
+    print(f"{marks - len(missed)} of {marks} marks reached; never: {', '.join(sorted(missed))}")
     print(
         f"{len(seeds)} seeds, {len(failed)} failed, {len(found) - len(failed)} empty; "
         f"{len(seeds) / took:.1f} seeds/s, {events / took:,.0f} events/s, "

@@ -17,7 +17,7 @@ from veritydb.kernel import admission
 from veritydb.kernel import apply as kernel_apply
 from veritydb.node import applier
 from veritydb.policy import apply as policy
-from veritydb.storage import names, recovery, segments, store, superblock
+from veritydb.storage import names, recovery, segments, superblock
 from veritydb.storage.journal import Journal
 from veritydb.streams import append, batches, origins
 from veritydb.types.durable import Recovered
@@ -44,6 +44,8 @@ from veritydb.vsr.sessions import NEW, Sessions
 from veritydb.vsr.state import State
 
 SEEDS_MAX = 200
+ASSERTED = "raised-AssertionError"
+"""The code itself noticed."""
 
 
 @dataclass(frozen=True)
@@ -237,14 +239,9 @@ def _story_changes() -> None:
     replace(tell, changing)
 
 
-def _stale_tail_kept() -> None:
-    """What a view change decided against stays on the disk."""
-
-    def cut(self: store.Store, after: Op) -> None:
-        self._head = after
-        self._last = self._journal.header(after) if after else None
-
-    put(store.Store, "cut", cut)
+def _logs_not_compared() -> None:
+    """What a view change decided against stays in the log of whoever has it."""
+    replace(install.reconcile, lambda s, work: Op(min(s.log.head, work.op)))
 
 
 def _any_log_view_counts() -> None:
@@ -439,11 +436,11 @@ CANARIES = (
     Canary("recovered too soon", ("agreement", "durability", "halted"), _recovered_too_soon),
     Canary("tail left out of DoViewChange", ("agreement", "halted"), _tail_left_out),
     Canary("DoViewChange changes", ("same-story",), _story_changes),
-    Canary("stale tail kept", ("agreement", "halted"), _stale_tail_kept),
+    Canary("logs not compared", ("agreement", "halted", ASSERTED), _logs_not_compared),
     Canary("old log view counts", ("agreement", "halted"), _any_log_view_counts),
     Canary("restarted primary goes on", ("same-story", "halted"), _restarted_primary_goes_on),
-    Canary("commit over a hole", ("agreement",), _commit_over_a_hole),
-    Canary("commit of all that is held", ("durability", "agreement"), _no_truncation_of_commit),
+    Canary("commit over a hole", ("agreement", ASSERTED), _commit_over_a_hole),
+    Canary("commit of all that is held", ("durability", ASSERTED), _no_truncation_of_commit),
     Canary("view taken from a Prepare", ("views-durable", "halted"), _view_is_guessed),
     Canary("sessions not checked", ("exactly-once", "replies"), _sessions_not_checked),
     Canary("origins not checked", ("exactly-once",), _origins_not_checked),
@@ -452,7 +449,7 @@ CANARIES = (
     Canary("outcome by identity", ("outcome-chain", "halted"), _kernel_by_identity),
     Canary("repeat answered wrong", ("replies",), _repeat_answered_wrong),
     Canary("outcome chain left out", ("outcome-chain", "halted"), _chain_head_left_out),
-    Canary("time goes back", ("timestamps",), _time_goes_back),
+    Canary("time goes back", ("timestamps", ASSERTED), _time_goes_back),
     Canary("log time leads all clocks", ("timestamps",), _log_time_leads),
     Canary("placement not checked", ("placement",), _placement_not_checked),
 )

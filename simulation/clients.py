@@ -12,13 +12,14 @@ from simulation.workload import TENANT, Draft, Known, Workload, register
 from simulation.world import MS, US, World
 from veritydb.node.effects import RefuseReason
 from veritydb.types.entry import EXPECT_ANY, Entry, EntryHeader, Kind
-from veritydb.types.ids import ClientId
+from veritydb.types.ids import ClientId, GroupId, StreamId
 from veritydb.types.limits import SESSION_WINDOW
 from veritydb.types.outcome import Code, Outcome
 
 FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000
 RESTART_PPM = 5_000
+HOME_OF_MISPLACED = GroupId(1)
 FRESH_PPM = 500_000
 ANYBODY_PPM = 250_000
 """How many fresh reads go to a replica that may well not be the primary (any more)."""
@@ -57,6 +58,13 @@ class Refused(NamedTuple):
     key: int
     reason: RefuseReason
     redirect: int | None
+
+
+class Denied(NamedTuple):
+    """The rules forbid it: never to be asked again."""
+
+    key: int
+    code: Code
 
 
 class ReadReply(NamedTuple):
@@ -341,6 +349,11 @@ class Client:
             self._on_answer(tag)
         elif isinstance(tag, Refused):
             self._on_refusal(tag)
+        elif isinstance(tag, Denied):
+            request = self.open.get(tag.key)
+            if request is not None:
+                self._world.count("client.denied")
+                self._close(tag.key, request)
         elif isinstance(tag, ReadReply):
             self._on_read(tag)
 
@@ -373,10 +386,11 @@ class Client:
         """Keep up with what the streams look like."""
         streams = self._shared.workload.streams.setdefault(session.group.number, [])
         numbers: dict[int, Known] = {known.number: known for known in streams}
-        if draft.what == "create":
+        if draft.what in ("create", "misplaced"):
             if outcome.code == Code.OK and outcome.stream not in numbers:
-                streams.append(Known(draft.entry.header.stream, session.group))
-                streams[-1].number = type(draft.entry.header.stream)(outcome.stream)
+                streams.append(Known(StreamId(outcome.stream), session.group))
+                if draft.what == "misplaced":
+                    streams[-1].home = HOME_OF_MISPLACED
             return
         if draft.what == "origin":
             self._learn_origin(draft, session, outcome)

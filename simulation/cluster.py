@@ -201,6 +201,8 @@ class Cluster:
         """The hashes of frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()
         """Replicas whose disk was damaged so that it may refuse to start."""
+        self.retiring: set[Replica] = set()
+        """Replicas that are being replaced: one that still runs has to stop itself."""
         self.replaced: set[Replica] = set()
         """Replicas whose disk was taken away and who got a successor."""
         self.to_client: Callable[[Packet], None] = lambda packet: None
@@ -314,8 +316,15 @@ class Cluster:
             self.disks[key].crash(lambda n: c.choose("crash.sector", n))
 
     def halted(self, box: Box, halt: Halted) -> None:
-        """A replica stopped itself for good."""
-        raise Failure("halted", f"{box.name}: {halt}")
+        """A replica stopped itself for good. Only one that was replaced may."""
+        for number, host in list(box.hosts.items()):
+            if host.node.halted is not None:
+                if host.key not in self.retiring:
+                    raise Failure("halted", f"{host.name}: {halt}")
+                self.world.count("halted.replaced")
+                box.lost.add(number)
+                self.cut_power(host.key)
+                del box.hosts[number]
 
     def downtime(self) -> int:
         """How long a crashed process stays away."""

@@ -5,25 +5,31 @@ from traceback import format_exc
 from typing import Any, Protocol
 
 from simulation.checkers.base import TOKEN, Replica, SentFact, Watch
-from simulation.clients import Answered, Call, ReadCall, ReadReply, Refused
+from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.index import Index
 from simulation.network import Packet
 from simulation.topology import Group
 from simulation.world import MS, Failure, World
 from simulation.writer import Writer
+from veritydb.kernel.admission import admit
 from veritydb.node import effects as fx
 from veritydb.node import events as ev
 from veritydb.node.node import Node
 from veritydb.storage.store import Store
 from veritydb.types import entry as entries
+from veritydb.types.entry import Kind
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Op
+from veritydb.types.outcome import Code
 from veritydb.vsr import effects as vsr_fx
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr import messages
+from veritydb.wire import log as commands
 
 READ_RUNS_MAX = 5
 READ_BYTES_MAX = 1 << 20
+NOBODY = (-1, 0)
+"""Who waits for what a node asked for itself."""
 
 
 class Died(Exception):
@@ -174,17 +180,39 @@ class Host:
         except entries.BadEntry:
             self.world.count("entries.bad")
             return
+        command = None
+        if entry.header.kind in (Kind.COMMAND, Kind.APPEND_MANY):
+            command = commands.decode(entry.header.kind, data[entries.HEADER_BYTES :])
+        code = admit(self.node.kernel, entry.header, command)
+        if code != Code.OK:
+            self.world.count(f"edge.{code.name}")
+            self._to_client(source, Denied(call.key, code))
+            if self.node.replica.is_primary:
+                self._audit(entry.header, code)
+            return
         self._tokens += 1
         self._calls[self._tokens] = (source, call.key)
         self.step(ev.Submitted(self._tokens, entry))
 
+    def _audit(self, header: entries.EntryHeader, code: Code) -> None:
+        """Have the refusal itself agreed on: fixed fields, nothing of what was refused."""
+        refused = entries.EntryHeader(
+            kind=Kind.REFUSED, tenant=header.tenant, expected=int(code), events=1
+        )
+        self._tokens += 1
+        self.step(ev.Submitted(self._tokens, entries.with_body(refused, b"")))
+
     def _reply(self, effect: fx.Reply) -> None:
-        source, key = self._calls.pop(effect.token)
+        source, key = self._calls.pop(effect.token, NOBODY)
+        if source == NOBODY[0]:
+            return
         tag = Answered(key, self.index, effect.outcome)
         self._to_client(source, tag)
 
     def _refuse(self, effect: fx.Refuse) -> None:
-        source, key = self._calls.pop(effect.token)
+        source, key = self._calls.pop(effect.token, NOBODY)
+        if source == NOBODY[0]:
+            return
         tag = Refused(key, effect.reason, effect.redirect)
         self._to_client(source, tag)
 

@@ -165,7 +165,9 @@ class Nemesis:
         elif what == 1:
             box.clock.correct()
         else:
-            far = self._choices.log_uniform("clock.far", MS, 365 * 24 * 3600 * SECOND)
+            # A single clock is believed: what it once said, log time can never take back.
+            most = 365 * 24 * 3600 * SECOND if len(self._cluster.boxes) > 1 else 5 * SECOND
+            far = self._choices.log_uniform("clock.far", MS, most)
             box.clock.jump(far if self._choices.choose("clock.sign", 2) else -far)
 
     # -- disks
@@ -190,6 +192,9 @@ class Nemesis:
             at = header.op * RECORD_BYTES + self._choices.choose("rot.record", 200)
             self._cluster.ruined.add(key)
             self._rot_bit(key, header, names.JOURNAL, at)
+            if self._choices.choose("rot.both", 2):
+                at = header.position + self._choices.choose("rot.at", 224 + header.body_len)
+                self._rot_bit(key, header, names.segment(header.segment), at)
         else:
             # One copy of four; a write may tear two more, so the replica may be lost.
             at = self._choices.choose("rot.copy", 4) * superblock.COPY_BYTES

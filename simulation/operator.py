@@ -1,4 +1,4 @@
-"""The people who run the cluster: they replace a replica whose disk is gone."""
+"""The people who run the cluster: they replace a replica, often one whose disk is gone."""
 
 from collections.abc import Callable
 
@@ -50,10 +50,12 @@ class Operator:
         cluster = self._cluster
         box = cluster.boxes[group.nodes[index]]
         key = (group.number, index)
-        self._world.note(f"g{group.number}r{index}", (), "disk lost")
-        box.crash("disk lost")
-        box.lost.add(group.number)
-        self._world.after(cluster.downtime(), box.start)
+        self._world.note(f"g{group.number}r{index}", (), "to be replaced")
+        if self._world.choices.choose("replace.first", 2) or key in cluster.ruined:
+            box.crash("disk lost")
+            box.lost.add(group.number)
+            self._world.after(cluster.downtime(), box.start)
+        cluster.retiring.add(key)
         self._job = (group, index, cluster.incarnations[key] + 1)
         self._attempts = 0
         self._ask()
@@ -91,6 +93,7 @@ class Operator:
         box.crash("replaced")
         cluster.rotten = {at: what for at, what in cluster.rotten.items() if at[0] != key}
         cluster.ruined.discard(key)
+        cluster.retiring.discard(key)
         cluster.replaced.add(key)
         cluster.format(group, index, incarnation)
         box.lost.discard(group.number)

@@ -20,6 +20,7 @@ from simulation.plan import NODES, Plan, make
 from simulation.topology import groups
 from simulation.workload import Workload
 from simulation.world import MS, SECOND, Failure, World
+from veritydb.types import marks
 from veritydb.types.ids import ClientId
 from veritydb.types.limits import CLOCK_TOLERANCE_NS
 
@@ -42,6 +43,8 @@ class Result(NamedTuple):
     time: int
     counts: dict[str, int]
     timeline: list[str]
+    marks: frozenset[str] = frozenset()
+    """The rare branches that were reached."""
 
 
 class Simulation:
@@ -238,12 +241,16 @@ def simulate(seed: int, plan: Plan | None = None) -> Result:
     simulation = Simulation(plan)
     world = simulation.world
     failure = None
+    reached: set[str] = set()
+    before = marks.listen(reached.add)
     try:
         simulation.run()
     except Failure as error:
         failure = (error.checker, error.what)
     except Exception as error:
         failure = (f"raised-{type(error).__name__}", format_exc())
+    finally:
+        marks.listen(before)
     return Result(
         seed=seed,
         failure=failure,
@@ -253,4 +260,5 @@ def simulate(seed: int, plan: Plan | None = None) -> Result:
         time=world.now,
         counts=dict(sorted(world.counts.items())),
         timeline=[str(line) for line in world.timeline] if failure else [],
+        marks=frozenset(reached),
     )

@@ -4,7 +4,7 @@ import msgspec
 
 from simulation.checkers.base import TOKEN_MARK
 from simulation.choices import Choices
-from simulation.topology import Group
+from simulation.topology import REGION_A, Group
 from veritydb.streams.commands import CreateStream, Seal, SetRetention, TruncateBefore
 from veritydb.types import entry as entries
 from veritydb.types import multi
@@ -18,7 +18,8 @@ from veritydb.types.entry import (
     PartInfo,
 )
 from veritydb.types.event import Event
-from veritydb.types.ids import ClientId, StreamId, TenantId
+from veritydb.types.ids import GLOBAL_GROUP, ClientId, StreamId, TenantId
+from veritydb.types.labels import DataClass
 from veritydb.types.retention import Retention
 from veritydb.wire import log as commands
 from veritydb.wire.batch import encode_batch
@@ -38,6 +39,7 @@ WEIGHTS = (
     ("truncate", 3),
     ("retain", 2),
     ("read", 12),
+    ("misplaced", 2),
 )
 KINDS = tuple(name for name, weight in WEIGHTS for _ in range(weight))
 
@@ -49,6 +51,8 @@ class Known:
         """Nothing is in it."""
         self.number = number
         self.group = group
+        self.home = group.number
+        """The group whose nodes may hold its payloads: this one, unless a refusal failed."""
         self.next = 0
         self.sealed = False
 
@@ -83,7 +87,9 @@ class Workload:
         """Draw what to do next in a group."""
         if not self.open_streams(group):
             return "create"
-        return self._choices.pick("load.kind", KINDS)
+        kind = self._choices.pick("load.kind", KINDS)
+        # Only where there is another group can anything be in the wrong one.
+        return "append" if kind == "misplaced" and group.number != GLOBAL_GROUP else kind
 
     def open_streams(self, group: Group) -> list[Known]:
         """The streams that are worth appending to."""
@@ -93,6 +99,11 @@ class Workload:
         """Draw a stream, the first ones more often than the later ones."""
         known = self.open_streams(group)
         return known[min(self._choices.choose("load.stream", 2 * len(known)), len(known) - 1)]
+
+    def home(self, group: int, stream: int) -> int:
+        """Which group's nodes may hold what is appended to a stream."""
+        known = self.streams.get(group, [])
+        return next((each.home for each in known if each.number == stream), group)
 
     def events(self, group: int) -> tuple[list[Event], tuple[bytes, ...]]:
         """Draw some events, most batches being small."""
@@ -104,7 +115,7 @@ class Workload:
 
     def append(self, header: EntryHeader, group: int, expected: int, what: str) -> Draft:
         """An append to the header's stream."""
-        events, tokens = self.events(group)
+        events, tokens = self.events(self.home(group, header.stream))
         batch = encode_batch(events, ids(tokens))
         header = msgspec.structs.replace(
             header,
@@ -134,6 +145,11 @@ class Workload:
         c = self._choices
         if kind == "create":
             return self.create(group, header)
+        if kind == "misplaced":
+            # Clinical data of a region, for a group that is spread over all of them.
+            self._names += 1
+            command = CreateStream(f"notes-{self._names}", DataClass.PHI, REGION_A)
+            return self._command(header, kind, command)
         known = self.pick(group)
         header = msgspec.structs.replace(header, stream=known.number)
         if kind == "many":
@@ -180,7 +196,7 @@ class Workload:
         shares: list[multi.Share] = []
         tokens: tuple[bytes, ...] = ()
         for known in chosen.values():
-            events, mine = self.events(group.number)
+            events, mine = self.events(known.home)
             batch = encode_batch(events, ids(mine))
             table = batch.parts * entries.PART_BYTES
             rows.append(batch.body[:table])

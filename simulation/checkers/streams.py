@@ -130,7 +130,7 @@ class Streams(Checker):
         if request is None:
             self.fail(f"op {outcome.op} holds a command nobody sent")
             return
-        if request.what == "create":
+        if request.what in ("create", "misplaced"):
             if outcome.stream in self._streams:
                 self.fail(f"op {outcome.op} makes stream {outcome.stream} again")
             self._streams[outcome.stream] = Model()
