@@ -225,6 +225,7 @@ def lead(s: State) -> None:
     s.votes = [False] * s.replicas
     s.acked = [0] * s.replicas
     s.rounds = [0] * s.replicas
+    s.answered = [s.now] * s.replicas
     s.lagging = [False] * s.replicas
     s.round = 0
     s.view_start = s.log.head

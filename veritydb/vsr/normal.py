@@ -1,5 +1,7 @@
 """A view at work: the primary proposes and counts, the backups append and acknowledge."""
 
+from bisect import bisect_right
+
 from veritydb.types import merkle
 from veritydb.types.frame import Frame, Header, place, seal
 from veritydb.types.ids import Op
@@ -131,6 +133,7 @@ def on_prepare_ok(s: State, message: PrepareOk) -> None:
     peer = message.sender
     if message.round > s.rounds[peer]:
         s.rounds[peer] = min(message.round, s.round)
+        s.answered[peer] = s.now
     s.lagging[peer] = s.log.head - message.op > 2 * PIPELINE_OPS_MAX
     if message.op > s.acked[peer]:
         if s.log.hash_at(message.op) != message.hash:
@@ -138,6 +141,7 @@ def on_prepare_ok(s: State, message: PrepareOk) -> None:
             mark("vsr.ack_not_counted")
             return
         s.acked[peer] = message.op
+        s.answered[peer] = s.now
         count(s)
     assert s.acked[peer] <= s.log.head
 
@@ -217,7 +221,6 @@ def on_prepare(s: State, message: Prepare) -> None:
         if len(s.early) < PIPELINE_OPS_MAX and header.op <= s.log.head + 2 * PIPELINE_OPS_MAX:
             s.early[header.op] = message.frame
         return
-    s.heard_at = s.now
     if header.op <= s.log.head:
         known = s.log.hash_at(header.op)
         if known is not None and known != header.hash:
@@ -226,6 +229,8 @@ def on_prepare(s: State, message: Prepare) -> None:
             mark("vsr.prepare_again")
             acknowledge(s)
         return
+    # What was heard before proves nothing.
+    s.heard_at = s.now
     accept(s, message.frame)
 
 
@@ -271,8 +276,12 @@ def misfit(s: State, header: Header) -> str:
 
 
 def acknowledge(s: State) -> None:
-    """Tell the primary what is durable here."""
+    """Tell the primary what is durable here, up to a frame that it may count on and has rotted."""
     durable = s.log.durable
+    rotten = bisect_right(s.log.faulty, s.commit_max)
+    if rotten < len(s.log.faulty) and s.log.faulty[rotten] <= durable:
+        mark("vsr.rotten_frame_not_acknowledged")
+        durable = Op(s.log.faulty[rotten] - 1)
     digest = s.log.hash_at(durable)
     if digest is not None and s.primary != s.index:
         s.send(

@@ -217,8 +217,11 @@ def _on_tick(s: State, event: events.Tick) -> None:
     assert gap >= 0
     if s.now == 0 or gap > ASLEEP_NS:
         mark("vsr.was_asleep")
-        s.heard_at += gap
-        s.progress_at += gap
+        # Not all of it: whoever is always late has to notice a silent primary, too.
+        slept = gap if s.now == 0 else gap - ASLEEP_NS
+        s.heard_at += slept
+        s.progress_at += slept
+        s.answered = [at + slept for at in s.answered]
         s.window_due = s.now
     s.now = event.mono
     s.clock.tick(event.mono, event.wall)
@@ -350,6 +353,7 @@ def _on_peer_reached(s: State, event: events.PeerReached) -> None:
         s.abdicating = False
         s.votes[s.index] = False
         s.progress_at = s.now
+        s.answered = [s.now] * s.replicas
 
 
 def _on_read_index(s: State, event: events.ReadIndex) -> None:

@@ -107,7 +107,9 @@ class State:
         self.applied_head = block.snapshot.outcomes if block.snapshot.op else NO_HASH
         top = self.log.header(self.log.head)
         stamped = top.commit if top is not None else Op(0)
-        self.commit_max: Op = max(durable.commit, stamped, self.commit)
+        # Every header names an op that is committed, also one whose frame has not come yet.
+        named = max((header.commit for header in durable.headers), default=Op(0))
+        self.commit_max: Op = max(durable.commit, stamped, named, self.commit)
         # While this view's log is not ours yet: the op up to which ours is certainly committed.
         self.frozen: Op = Op(min(self.commit_max, self.log.head))
         self.targets: dict[int, Header] = {}
@@ -129,6 +131,7 @@ class State:
         self.pending_bytes = 0
         self.acked: list[int] = [0] * replicas
         self.rounds = [0] * replicas
+        self.answered = [0] * replicas
         self.lagging = [False] * replicas
         self.round = 0
         self.heartbeat_due = 0

@@ -11,7 +11,7 @@ from veritydb.vsr.install import begin
 from veritydb.vsr.merge import Undecided, merge
 from veritydb.vsr.messages import DoViewChange, RequestStartView, StartViewChange
 from veritydb.vsr.normal import drop_requests, start_view
-from veritydb.vsr.quorum import quorum
+from veritydb.vsr.quorum import quorum, reached
 from veritydb.vsr.state import RECOVERING, State, suffix
 
 # A new primary that lacks more ops than this lets another one lead instead.
@@ -224,12 +224,17 @@ def on_tick(s: State) -> None:
 
 
 def abdicate_if_stuck(s: State) -> None:
-    """As a primary that no quorum answers, fall silent and let the others choose another."""
+    """As a primary that no quorum answers, fall silent and let the others choose another.
+
+    Also with nothing to agree on: one that hears nobody gets no time either, so never proposes.
+    """
     assert s.leading
     if s.replicas == 1:
         return
+    s.answered[s.index] = s.now
     stuck = s.log.head > s.commit_max and s.now - s.progress_at >= s.config.abdicate
-    if stuck and not s.abdicating:
+    unheard = s.now - reached(s.answered) >= s.config.abdicate
+    if (stuck or unheard) and not s.abdicating:
         mark("vsr.abdicated")
         s.abdicating = True
     if s.clock.synchronised or s.clock.interval is None:

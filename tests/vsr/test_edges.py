@@ -1,0 +1,146 @@
+"""Sequences that need two things to go wrong at once."""
+
+from tests.vsr.harness import CLUSTER, EPOCH_NS, GROUP, Group, Site, proposal
+from veritydb.types import outcome
+from veritydb.types.durable import ViewState
+from veritydb.types.frame import Frame, Header, place, seal
+from veritydb.types.ids import Op, View
+from veritydb.types.limits import MS_NS, PIPELINE_OPS_MAX, SECOND_NS
+from veritydb.types.merkle import NO_HASH
+from veritydb.vsr import events as ev
+from veritydb.vsr import messages as m
+
+
+def others(group: Group, site: Site) -> list[Site]:
+    return [other for other in group.sites if other is not site]
+
+
+def chain_of(count: int, lag: int) -> list[Frame]:
+    """A log of view 1 whose primary was always `lag` ops behind with applying."""
+    frames: list[Frame] = []
+    heads = [NO_HASH]
+    last: Header | None = None
+    for op in range(1, count + 1):
+        made = proposal(f"w{op}")
+        segment, position = place(last, len(made.data))
+        known = max(0, op - lag)
+        header = seal(
+            Header(
+                cluster=CLUSTER,
+                group=GROUP,
+                epoch=0,
+                view=View(1),
+                op=Op(op),
+                commit=Op(known),
+                timestamp=EPOCH_NS - SECOND_NS + op,
+                kernel=1,
+                segment=segment,
+                position=position,
+                entry_base=op - 1,
+                entry_count=1,
+                body_len=len(made.data),
+                previous=NO_HASH if last is None else last.hash,
+                outcomes=heads[known],
+                root=made.leaf,
+            )
+        )
+        frames.append(Frame(header, made.data))
+        heads.append(outcome.chain(heads[-1], [header.hash]))
+        last = header
+    return frames
+
+
+def test_the_end_of_a_log_fits_whatever_a_crash_left_of_it() -> None:
+    """A backup that was fetching has half of a full pipeline, and headers of the other half."""
+    group = Group(start=False)
+    last = 2 * PIPELINE_OPS_MAX + 1
+    frames = chain_of(last, PIPELINE_OPS_MAX)
+    end = tuple(frame.header for frame in frames[PIPELINE_OPS_MAX:])
+    for site, head in zip(group.sites, (last, last, PIPELINE_OPS_MAX + 1), strict=True):
+        site.disk.frames = {frame.header.op: frame for frame in frames[:head]}
+        site.disk.state = ViewState(
+            view=View(1),
+            log_view=View(1),
+            commit=Op(0),
+            epoch=0,
+            members=(0, 0, 0),
+            headers=end,
+        )
+    for site in group.sites:
+        site.start()
+    group.run(2_000)
+    group.propose("after")
+    group.run(500)
+    assert group.words(2) == [f"w{op}" for op in range(1, last + 1)] + ["after"]
+
+
+def test_an_idle_primary_that_hears_nobody_makes_room() -> None:
+    """Its heartbeats arrive, so nobody suspects it; without answers it has no time to stamp."""
+    group = Group()
+    group.propose("a")
+    group.run(1_000)
+    old = group.primary()
+    for other in others(group, old):
+        group.cut_links.add((other.index, old.index))
+    group.until(lambda: any(s.live.is_primary for s in others(group, old)), 3_000)
+    group.propose("b")
+    group.run(500)
+    for other in others(group, old):
+        assert group.words(other.index) == ["a", "b"]
+
+
+def test_an_idle_primary_stays_when_one_backup_answers() -> None:
+    group = Group()
+    group.propose("a")
+    old = group.primary()
+    group.partition(others(group, old)[0].index)
+    group.run(5_000)
+    assert old.live.is_primary
+
+
+def test_replicas_that_are_always_late_notice_a_dead_primary() -> None:
+    group = Group()
+    group.propose("a")
+    group.primary().crash()
+    for _ in range(40):
+        group.now += 150 * MS_NS
+        for site in group.sites:
+            if site.replica is not None:
+                site.tick()
+        group.settle()
+    assert any(site.replica is not None and site.live.is_primary for site in group.sites)
+
+
+def test_a_rotten_frame_is_not_acknowledged_anew() -> None:
+    """What the primary counts on must be readable; once it is mended it counts."""
+    group = Group()
+    group.propose("a")
+    primary = group.primary()
+    backup, away = others(group, primary)
+    away.crash()
+    group.filter = lambda _from, _to, message: not isinstance(message, m.PrepareOk)
+    group.propose("x")
+    group.run(50)
+    backup.crash()
+    backup.disk.rotten.add(2)
+    group.filter = lambda _from, _to, message: not isinstance(message, m.Frames)
+    backup.start()
+    group.run(400)
+    assert group.words(primary.index) == ["a"]
+    group.heal()
+    group.run(1_000)
+    assert not backup.disk.rotten
+    assert group.words(primary.index) == group.words(backup.index) == ["a", "x"]
+
+
+def test_replayed_frames_keep_no_dead_primary_alive() -> None:
+    group = Group()
+    group.propose("a")
+    old = group.primary()
+    replays = [sent for sent in group.sent if isinstance(sent[2], m.Prepare)]
+    old.crash()
+    for _ in range(200):
+        for _, to, message in replays:
+            group.sites[to].step(ev.Received(message))
+        group.run(10)
+    assert any(site.live.is_primary for site in others(group, old))
