@@ -22,6 +22,7 @@ from veritydb.server.failures import (
     StartError,
 )
 from veritydb.server.gate import Serve, listen
+from veritydb.server.heap import give_back_memory
 from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
 from veritydb.server.node_server import NodeServer
@@ -97,6 +98,7 @@ async def run_node(config: Config, name: str, data: DataDir, log: Log) -> None:
     async def main(_stop: Callable[[], None]) -> None:
         async with trio.open_nursery() as nursery:
             await nursery.start(running, server)
+            nursery.start_soon(give_back_memory)
             listening.extend(await from_trio(loop, listen_all(server, part)))
             addresses = [s.getsockname()[1] for one in listening for s in one.sockets]
             log.info("listening", client=part.client, peer=part.peer, ports=str(addresses))
