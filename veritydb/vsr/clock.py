@@ -90,6 +90,7 @@ class Clock:
             return
         trip = self.mono - sent
         assert trip >= 0
+        assert self.replicas > 1, "a peer answered"
         fresh = Sample(wall + trip // 2 - self.wall, trip // 2 + COARSENESS_NS, self.mono)
         known = self.samples.get(peer)
         stale = known is None or self.mono - known.taken > self.sample_age // 4

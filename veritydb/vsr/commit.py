@@ -35,6 +35,7 @@ def advance(s: State) -> None:
         s.commit = frame.header.op
         s.out.append(Commit(frame))
     assert s.commit <= limit
+    assert s.applied_op <= s.commit
     s.log.prune(s.commit)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from veritydb.types.frame import Header
 from veritydb.types.ids import Op, View
+from veritydb.types.limits import PIPELINE_OPS_MAX
 from veritydb.types.marks import mark
 from veritydb.vsr.config import Status
 from veritydb.vsr.effects import HaltKind, ReadHeaders
@@ -72,6 +73,7 @@ def drive(s: State) -> None:
         if common < s.log.head:
             s.cut(common)
         work.reconciled = True
+    assert s.log.head <= work.op, "nothing is left that the new log does not have"
     if not work.leading:
         adopt(s, work)
         return
@@ -93,6 +95,7 @@ def reconcile(s: State, work: Installation) -> Op | None:
         s.halt(HaltKind.DIVERGED, f"view {work.view} ends with op {work.op} before {certain}")
         return None
     top = min(s.log.head, work.op)
+    assert top - certain <= PIPELINE_OPS_MAX, "what a header names bounds what is in doubt"
     for op in range(top, certain, -1):
         mine = s.log.headers[op]
         theirs = work.known.get(op)
@@ -125,6 +128,7 @@ def _request(s: State, work: Installation, first: Op, last: Op) -> None:
         )
     else:
         work.source = s.primary_of(work.view)
+    assert work.source != s.index
     s.send(work.source, RequestHeaders(**s.common, first=first, last=last))
 
 
@@ -172,6 +176,7 @@ def _answer(s: State, peer: int, headers: tuple[Header, ...]) -> None:
 def adopt(s: State, work: Installation) -> None:
     """As a backup: our log is a part of the view's now. Say so durably and follow its primary."""
     assert s.log.head <= work.op and work.reconciled
+    assert work.view >= s.view and s.primary_of(work.view) != s.index
     mark("vsr.view_adopted")
     dropped = drop_requests(s)
     s.installing = None
@@ -206,6 +211,7 @@ def written(s: State) -> None:
         return
     if s.primary == s.index:
         if s.status == Status.VIEW_CHANGE:
+            assert not s.leading
             lead(s)
     elif s.status == Status.NORMAL:
         acknowledge(s)
@@ -231,6 +237,7 @@ def lead(s: State) -> None:
     s.view_start = s.log.head
     s.progress_at = s.time_agreed_at = s.now
     s.abdicating = s.stepping_down = False
+    assert s.log_view_durable == s.view
     s.broadcast(start_view(s, 0))
     heartbeat(s)
     count(s)

@@ -62,6 +62,7 @@ def merge(dvcs: Sequence[DoViewChange], replicas: int) -> Merged | Undecided:
             break
         if not any(has(dvc, wanted) for dvc in dvcs):
             return missing
+        assert op == head + 1
         head = Op(op)
     assert commit <= head <= last
     return Merged(head, commit, {op: table[op] for op in sorted(table) if op <= head})

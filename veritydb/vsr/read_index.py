@@ -43,6 +43,7 @@ def answer(s: State) -> None:
         token, needed, point = s.reads[0]
         if needed > confirmed or point > s.commit:
             break
+        assert point <= s.commit_max
         s.reads.popleft()
         s.out.append(ReadIndexReady(token, Op(point)))
     if s.reads and s.reads[0][1] > s.round:

@@ -122,6 +122,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         number = header.number
         if number < known.acked or number < header.acked or number == 0:
             return STALE_NUMBER
+        assert len(known.results) <= SESSION_WINDOW
         outcome = known.results.get(number)
         if outcome is not None:
             return Duplicate(outcome)
@@ -153,6 +154,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         while after.results > RESULTS_MAX:
             mark("sessions.evicted_for_results")
             after = after._without(after.oldest())
+        assert after.results <= RESULTS_MAX
         return after
 
     def oldest(self) -> ClientId:
@@ -171,6 +173,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
     def encode(self) -> Iterator[bytes]:
         """Yield the chunks of a snapshot; the same for the same sessions."""
         clients = sorted(self.table)
+        assert self.results >= 0
         for start in range(0, len(clients), SESSIONS_PER_CHUNK):
             part = clients[start : start + SESSIONS_PER_CHUNK]
             yield msgspec.msgpack.encode([_row(client, self.table[client]) for client in part])
