@@ -1,6 +1,8 @@
 """Sequences that need two things to go wrong at once."""
 
-from tests.vsr.harness import CLUSTER, EPOCH_NS, GROUP, Group, Site, proposal
+import pytest
+
+from tests.vsr.harness import CLUSTER, EPOCH_NS, GROUP, Disk, Group, Site, proposal
 from veritydb.types import outcome
 from veritydb.types.durable import ViewState
 from veritydb.types.frame import Frame, Header, place, seal
@@ -9,6 +11,7 @@ from veritydb.types.limits import MS_NS, PIPELINE_OPS_MAX, SECOND_NS
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import events as ev
 from veritydb.vsr import messages as m
+from veritydb.vsr.config import Status
 
 
 def others(group: Group, site: Site) -> list[Site]:
@@ -144,3 +147,52 @@ def test_replayed_frames_keep_no_dead_primary_alive() -> None:
             group.sites[to].step(ev.Received(message))
         group.run(10)
     assert any(site.live.is_primary for site in others(group, old))
+
+
+@pytest.mark.parametrize("acknowledged_by_itself", [True, False])
+def test_a_replacement_has_no_voice_while_its_predecessor_may_be_in_a_quorum(
+    acknowledged_by_itself: bool,
+) -> None:
+    """The replaced one still runs, and the third does not know of it: those two could agree."""
+    group = Group()
+    group.propose("a")
+    group.run(200)
+    primary = group.primary()
+    third, old = others(group, primary)
+    voter = old if acknowledged_by_itself else third
+
+    def once(source: int, to: int, message: m.Message) -> bool:
+        there = (source, to) == (primary.index, voter.index) and isinstance(message, m.Prepare)
+        return there or (source, to) == (voter.index, primary.index)
+
+    group.filter = once
+    group.propose(f"replace {old.index} 1")
+    assert group.words(primary.index) == ["a", f"replace {old.index} 1"]
+    group.heal()
+    group.partition(primary.index, old.index)
+    new = Site(group, old.index)
+    new.disk = Disk(old.index, 3, incarnation=1)
+    group.sites[old.index] = new
+    new.start()
+    group.run(300)
+    primary.step(ev.Proposed((proposal("x"),)))
+    group.run(300)
+    assert new.live.status == Status.JOINING
+    assert "x" not in group.words(primary.index)
+    # Those two have a quorum of their own now, and go on.
+    primary.crash()
+    new.crash()
+    group.sites[old.index] = old
+    group.heal()
+    group.run(3_000)
+    assert old.halted is not None
+    # The third knows of it, so that the replacement may join.
+    group.sites[old.index] = new
+    new.start()
+    primary.start()
+    group.run(3_000)
+    group.propose("y")
+    group.run(500)
+    assert new.live.status == Status.NORMAL
+    for site in group.sites:
+        assert group.words(site.index)[-1] == "y"

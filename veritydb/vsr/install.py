@@ -232,6 +232,7 @@ def lead(s: State) -> None:
     s.acked = [0] * s.replicas
     s.rounds = [0] * s.replicas
     s.answered = [s.now] * s.replicas
+    s.replacements = [0] * s.replicas
     s.lagging = [False] * s.replicas
     s.round = 0
     s.view_start = s.log.head

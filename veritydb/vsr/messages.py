@@ -83,11 +83,13 @@ class PrepareOk(Common, frozen=True, gc=False, kw_only=True):
     """To the primary of the view: every op up to `op` is durable here, and `op`'s hash is `hash`.
 
     `round` is that of the last heartbeat heard: whoever sent it was this view's primary then.
+    `replacements` counts the replacements of disks that the sender durably knows of.
     """
 
     op: Op
     hash: bytes
     round: int
+    replacements: int = 0
 
 
 class Heartbeat(Common, frozen=True, gc=False, kw_only=True):
@@ -137,9 +139,13 @@ class StartView(Common, frozen=True, gc=False, kw_only=True):
 
 
 class RequestStartView(Common, frozen=True, gc=False, kw_only=True):
-    """Asks the primary of a view for its StartView. Proves nothing about the sender's view."""
+    """Asks the primary of a view for its StartView. Proves nothing about the sender's view.
+
+    `joining`: the sender's disk is new, and its index may still be taken for its predecessor's.
+    """
 
     nonce: int
+    joining: bool = False
 
 
 class RequestHeaders(Common, frozen=True, gc=False, kw_only=True):
@@ -247,7 +253,7 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
         Kind.PREPARE,
         lambda m: (m.commit, 0, 0, 0, NO_HASH, 1, frame_buffers(m.frame)),
     ),
-    PrepareOk: (Kind.PREPARE_OK, lambda m: (m.op, m.round, 0, 0, m.hash, 0, [])),
+    PrepareOk: (Kind.PREPARE_OK, lambda m: (m.op, m.round, m.replacements, 0, m.hash, 0, [])),
     Heartbeat: (Kind.HEARTBEAT, lambda m: (m.op, m.round, m.commit, 0, m.hash, 0, [])),
     StartViewChange: (Kind.START_VIEW_CHANGE, lambda m: (0, 0, 0, 0, NO_HASH, 0, [])),
     DoViewChange: (
@@ -263,7 +269,7 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     ),
     RequestStartView: (
         Kind.REQUEST_START_VIEW,
-        lambda m: (m.nonce, 0, 0, 0, NO_HASH, 0, []),
+        lambda m: (m.nonce, int(m.joining), 0, 0, NO_HASH, 0, []),
     ),
     RequestHeaders: (Kind.REQUEST_HEADERS, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Headers: (
@@ -378,7 +384,9 @@ READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
     Kind.PING: lambda c, w: Ping(**_common(c), mono=w[0]),
     Kind.PONG: lambda c, w: Pong(**_common(c), mono=w[0], wall=w[1]),
     Kind.PREPARE: lambda c, w: Prepare(**_common(c), commit=Op(w[0]), frame=_frames(w[6], 1)[0]),
-    Kind.PREPARE_OK: lambda c, w: PrepareOk(**_common(c), op=Op(w[0]), round=w[1], hash=w[4]),
+    Kind.PREPARE_OK: lambda c, w: PrepareOk(
+        **_common(c), op=Op(w[0]), round=w[1], replacements=w[2], hash=w[4]
+    ),
     Kind.HEARTBEAT: lambda c, w: Heartbeat(
         **_common(c), op=Op(w[0]), round=w[1], commit=Op(w[2]), hash=w[4]
     ),
@@ -387,7 +395,9 @@ READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
     Kind.START_VIEW: lambda c, w: StartView(
         **_common(c), nonce=w[0], commit=Op(w[1]), headers=_headers(w[6], w[5])
     ),
-    Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(**_common(c), nonce=w[0]),
+    Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(
+        **_common(c), nonce=w[0], joining=bool(w[1])
+    ),
     Kind.REQUEST_HEADERS: lambda c, w: RequestHeaders(**_common(c), first=Op(w[0]), last=Op(w[1])),
     Kind.HEADERS: lambda c, w: Headers(
         **_common(c), certain=Op(w[0]), normal=bool(w[1]), headers=_headers(w[6], w[5])

@@ -131,6 +131,7 @@ def on_prepare_ok(s: State, message: PrepareOk) -> None:
         mark("vsr.ack_of_another_view")
         return
     peer = message.sender
+    s.replacements[peer] = max(s.replacements[peer], message.replacements)
     if message.round > s.rounds[peer]:
         s.rounds[peer] = min(message.round, s.round)
         s.answered[peer] = s.now
@@ -193,7 +194,11 @@ def learn_view(s: State, view: int) -> None:
     mark("vsr.later_view_heard_of")
     s.send(
         primary,
-        RequestStartView(**s.common, nonce=s.nonce if s.status in RECOVERING else 0),
+        RequestStartView(
+            **s.common,
+            nonce=s.nonce if s.status in RECOVERING else 0,
+            joining=s.status == Status.JOINING,
+        ),
     )
 
 
@@ -286,7 +291,13 @@ def acknowledge(s: State) -> None:
     if digest is not None and s.primary != s.index:
         s.send(
             s.primary,
-            PrepareOk(**s.common, op=durable, hash=digest, round=s.heard_round),
+            PrepareOk(
+                **s.common,
+                op=durable,
+                hash=digest,
+                round=s.heard_round,
+                replacements=s.replacements_durable,
+            ),
         )
     assert durable <= s.log.head
 

@@ -231,7 +231,8 @@ def _on_tick(s: State, event: events.Tick) -> None:
     if s.status in RECOVERING:
         if not s.installed and s.installing is None and s.now >= s.rumour_due:
             s.rumour_due = s.now + s.config.resend
-            s.broadcast(m.RequestStartView(**s.common, nonce=s.nonce))
+            joining = s.status == Status.JOINING
+            s.broadcast(m.RequestStartView(**s.common, nonce=s.nonce, joining=joining))
         return
     view_change.on_tick(s)
     if s.leading and s.now >= s.heartbeat_due:

@@ -89,6 +89,8 @@ class State:
         self.peers = tuple(at for at in range(config.replicas) if at != config.index)
         self.incarnation = identity.incarnation
         self.members = list(durable.members)
+        # Incarnations only grow, by the log alone, so their sum says how many replacements.
+        self.replacements_durable = sum(durable.members)
         self.epoch = durable.epoch
         self.status = Status.NORMAL
         self.view = durable.view
@@ -99,7 +101,7 @@ class State:
         self.log_view_durable = durable.log_view
         self.recovering_durable = durable.recovering
         self.view_write_number = 0
-        self._view_writes: deque[tuple[int, View, View, Op]] = deque()
+        self._view_writes: deque[tuple[int, View, View, Op, int]] = deque()
         self.log = Log(recovered.base, recovered.headers, recovered.faulty)
         self.cuts = 0
         self.commit: Op = block.snapshot.op
@@ -132,6 +134,7 @@ class State:
         self.acked: list[int] = [0] * replicas
         self.rounds = [0] * replicas
         self.answered = [0] * replicas
+        self.replacements = [0] * replicas
         self.lagging = [False] * replicas
         self.round = 0
         self.heartbeat_due = 0
@@ -264,8 +267,8 @@ class State:
         assert self.log_view <= self.view
         self.common = self._common()
         self.view_write_number += 1
-        asked = (self.view_write_number, self.view, self.log_view, self.recovering)
-        self._view_writes.append(asked)
+        number, known = self.view_write_number, sum(self.members)
+        self._view_writes.append((number, self.view, self.log_view, self.recovering, known))
         state = ViewState(
             view=self.view,
             log_view=self.log_view,
@@ -280,10 +283,10 @@ class State:
     def view_state_written(self, number: int) -> None:
         """Note which memory is durable now."""
         while self._view_writes and self._view_writes[0][0] <= number:
-            _, view, log_view, recovering = self._view_writes.popleft()
+            _, view, log_view, recovering, known = self._view_writes.popleft()
             assert view >= self.view_durable and log_view >= self.log_view_durable
             self.view_durable, self.log_view_durable = view, log_view
-            self.recovering_durable = recovering
+            self.recovering_durable, self.replacements_durable = recovering, known
 
     def halt(self, kind: HaltKind, reason: str) -> None:
         """Stop for good."""

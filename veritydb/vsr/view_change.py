@@ -179,10 +179,11 @@ def _forfeit(s: State) -> bool:
 
 
 def on_request_start_view(s: State, message: RequestStartView) -> None:
-    """Answer as the view's primary. A replacement is answered once its command is applied here."""
+    """Answer as the view's primary. A replacement is answered once it is safe for it to vote."""
     if not s.leading:
         return
-    if message.incarnation != s.members[message.sender]:
+    replaced = message.incarnation == s.members[message.sender]
+    if not replaced or (message.joining and not may_join(s, message.sender)):
         mark("vsr.start_view_for_a_stranger")
         return
     if message.nonce and message.view > s.view:
@@ -192,6 +193,18 @@ def on_request_start_view(s: State, message: RequestStartView) -> None:
         return
     assert message.sender != s.index
     s.send(message.sender, start_view(s, message.nonce))
+
+
+def may_join(s: State, index: int) -> bool:
+    """Whether a replacement may get a voice: its predecessor, should it live, can do no harm.
+
+    The predecessor and those who do not know of the replacement must be no quorum: it and one that
+    the replacement is part of need not share a member, and each could commit something.
+    """
+    s.replacements[s.index] = s.replacements_durable
+    knowing = [s.replacements[at] >= sum(s.members) for at in range(s.replicas) if at != index]
+    assert len(knowing) == s.replicas - 1
+    return sum(knowing) >= quorum(s.replicas)
 
 
 def on_tick(s: State) -> None:
