@@ -10,7 +10,11 @@ from veritydb.vsr import messages as m
 from veritydb.vsr.config import Status
 from veritydb.vsr.state import GATES
 
-ALWAYS = {m.Ping, m.Pong, m.RequestStartView, m.RequestHeaders, m.RequestFrames, m.Replaced}
+ALWAYS = {
+    *(m.Ping, m.Pong, m.RequestStartView, m.RequestHeaders, m.RequestFrames, m.Replaced),
+    *(m.RequestSnapshot, m.SnapshotOffer, m.RequestSnapshotPart, m.SnapshotPart),
+    *(m.RequestHistory, m.HistoryPart),
+}
 VOTES = {m.StartViewChange, m.DoViewChange, m.PrepareOk}
 LEADS = {m.Prepare, m.Heartbeat, m.StartView}
 

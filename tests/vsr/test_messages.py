@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from tests.vsr.harness import CLUSTER, GROUP, Group
 from tests.vsr.test_merge import header
+from veritydb.types.durable import SnapshotRef
 from veritydb.types.frame import Frame, Hole
+from veritydb.types.history import History
 from veritydb.types.ids import Op, View
 from veritydb.types.limits import MESSAGE_BYTES_MAX
 from veritydb.types.merkle import NO_HASH
@@ -29,6 +31,9 @@ COMMON = {
 FIRST = header(1, 1, NO_HASH)
 SECOND = header(2, 1, FIRST.hash)
 FRAMES = (Frame(FIRST, b"x"), Frame(SECOND, b"\0", (Hole(0, 3, b"\x07" * 32),)))
+SNAPSHOT = SnapshotRef(
+    op=Op(8), header_hash=b"\x07" * 32, digest=b"\x05" * 32, outcomes=b"\x03" * 32, size=500
+)
 EXAMPLES: list[Message] = [
     m.Ping(**COMMON, mono=1),
     m.Pong(**COMMON, mono=1, wall=2),
@@ -47,6 +52,14 @@ EXAMPLES: list[Message] = [
     m.RequestFrames(**COMMON, first=Op(1), last=Op(9)),
     m.Frames(**COMMON, certain=Op(1), normal=False, frames=FRAMES),
     m.Replaced(**COMMON, by=6),
+    m.RequestSnapshot(**COMMON, known=Op(4)),
+    m.SnapshotOffer(**COMMON, ref=SNAPSHOT),
+    m.SnapshotOffer(**COMMON, ref=SnapshotRef()),
+    m.RequestSnapshotPart(**COMMON, op=Op(8), digest=b"\x05" * 32, at=100, size=50),
+    m.SnapshotPart(**COMMON, op=Op(8), digest=b"\x05" * 32, at=100, total=500, data=b"part"),
+    m.RequestHistory(**COMMON, first=Op(1), last=Op(2)),
+    m.HistoryPart(**COMMON, last=Op(2), history=History(FRAMES, bytes(range(128)), b"\x04" * 32)),
+    m.HistoryPart(**COMMON, last=Op(7), history=History()),
 ]
 
 

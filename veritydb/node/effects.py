@@ -1,7 +1,8 @@
 """What a node asks of the world. Effects of one step are performed in order.
 
-`WriteFrames`, `CutLog`, `RepairFrame`, `WriteSuperblock` and `AppendOutcomes` share one writer,
-first in, first out.
+`WriteFrames`, `CutLog`, `RepairFrame`, `WriteSuperblock`, `AppendOutcomes`, `SaveSnapshot`,
+`InstallSnapshot`, `WriteHistory` and `CloseGap` share one writer, first in, first out.
+`CheckSnapshot` is answered by the node's own event `SnapshotLoaded`.
 """
 
 from collections.abc import Iterator
@@ -14,15 +15,22 @@ from veritydb.types.durable import SnapshotRef, ViewState
 from veritydb.types.ids import Offset, Op, StreamId
 from veritydb.types.outcome import Outcome
 from veritydb.vsr.effects import (
+    CheckSnapshot,
+    CloseGap,
     CutLog,
     Halt,
+    InstallSnapshot,
     ReadFrames,
     ReadHeaders,
+    ReadHistory,
     ReadIndexReady,
+    ReadSnapshot,
     RepairFrame,
     RoleChanged,
+    SaveSnapshot,
     Send,
     WriteFrames,
+    WriteHistory,
 )
 
 
@@ -106,34 +114,46 @@ class TakeSnapshot(msgspec.Struct, frozen=True, gc=False):
 
 Effect = (
     AppendOutcomes
+    | CheckSnapshot
+    | CloseGap
     | CutLog
     | Halt
     | IndexRuns
+    | InstallSnapshot
     | ReadFrames
     | ReadHeaders
+    | ReadHistory
     | ReadIndexReady
+    | ReadSnapshot
     | Reclaim
     | Refuse
     | RepairFrame
     | Reply
     | RoleChanged
+    | SaveSnapshot
     | Send
     | TakeSnapshot
     | WakeConsumer
     | WakeProjection
     | WriteFrames
+    | WriteHistory
     | WriteSuperblock
 )
 
 __all__ = [
     "AppendOutcomes",
+    "CheckSnapshot",
+    "CloseGap",
     "CutLog",
     "Effect",
     "Halt",
     "IndexRuns",
+    "InstallSnapshot",
     "ReadFrames",
     "ReadHeaders",
+    "ReadHistory",
     "ReadIndexReady",
+    "ReadSnapshot",
     "Reclaim",
     "Refuse",
     "RefuseReason",
@@ -141,10 +161,12 @@ __all__ = [
     "Reply",
     "RoleChanged",
     "Run",
+    "SaveSnapshot",
     "Send",
     "TakeSnapshot",
     "WakeConsumer",
     "WakeProjection",
     "WriteFrames",
+    "WriteHistory",
     "WriteSuperblock",
 ]

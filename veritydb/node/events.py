@@ -2,8 +2,10 @@
 
 import msgspec
 
+from veritydb.node.state import Applied
 from veritydb.types.durable import SnapshotRef
 from veritydb.types.entry import Entry
+from veritydb.types.frame import Header
 from veritydb.vsr import events as vsr
 
 
@@ -33,4 +35,14 @@ class SnapshotAbandoned(msgspec.Struct, frozen=True, gc=False):
     """The snapshot that was asked for could not be written, for want of space."""
 
 
-Event = vsr.Event | Submitted | SuperblockWritten | SnapshotWritten | SnapshotAbandoned
+class SnapshotLoaded(msgspec.Struct, frozen=True, gc=False):
+    """A peer's snapshot was read back, proved to be the one of `ref`, and decoded to `state`."""
+
+    ref: SnapshotRef
+    base: Header
+    state: Applied
+
+
+Event = (
+    vsr.Event | Submitted | SuperblockWritten | SnapshotWritten | SnapshotAbandoned | SnapshotLoaded
+)

@@ -28,11 +28,12 @@ from veritydb.node.effects import (
 from veritydb.node.events import (
     Event,
     SnapshotAbandoned,
+    SnapshotLoaded,
     SnapshotWritten,
     Submitted,
     SuperblockWritten,
 )
-from veritydb.node.state import chunks, fresh, load
+from veritydb.node.state import Applied, chunks, fresh, load, stands_for
 from veritydb.node.waiters import Waiters
 from veritydb.types.durable import Recovered, SnapshotRef
 from veritydb.types.entry import HEADER_BYTES, Entry, EntryHeader, Kind, with_body
@@ -86,6 +87,8 @@ class Node:
         self._snapshot_entries = self.state.entries
         self._snapshot_bytes = 0
         self._snapshot_busy = False
+        self._loaded: Applied | None = None
+        self._begun = ref.op
         self._pulse_due = False
 
     # -- what anybody on the loop's thread may read between steps
@@ -144,7 +147,9 @@ class Node:
             elif isinstance(event, SuperblockWritten):
                 self._superblock_written(event, out)
             elif isinstance(event, SnapshotWritten):
-                self._write_superblock(None, event.ref, out)
+                self._snapshot_written(event, out)
+            elif isinstance(event, SnapshotLoaded):
+                self._snapshot_loaded(event, out)
             elif isinstance(event, SnapshotAbandoned):
                 # The next one is due when as much again has been applied.
                 assert self._snapshot_busy
@@ -173,6 +178,8 @@ class Node:
                 self._halt(effect.reason, out)
                 return
             else:
+                if isinstance(effect, vsr.InstallSnapshot):
+                    self._begin_again(effect.ref)
                 out.append(effect)
 
     def _halt(self, reason: str, out: list[Effect]) -> None:
@@ -304,9 +311,43 @@ class Node:
         if ref is not None:
             assert self._snapshot_busy
             self._snapshot_busy = False
+            self.replica.snapshot_named(ref)
         view_state = self._view_states.pop(event.number, None)
         if view_state is not None:
             self._feed(vsr_events.ViewStateWritten(view_state), out)
+
+    def _snapshot_written(self, event: SnapshotWritten, out: list[Effect]) -> None:
+        """Have it named, unless a peer's newer one has taken its place meanwhile."""
+        assert self._snapshot_busy
+        if event.ref.op < self._begun:
+            self._snapshot_busy = False
+            return
+        self._write_superblock(None, event.ref, out)
+
+    def _snapshot_loaded(self, event: SnapshotLoaded, out: list[Effect]) -> None:
+        """Keep the state of a peer's snapshot until the replica takes it up."""
+        ref = event.ref
+        if not stands_for(event.state, ref, event.base, self.state):
+            self._feed(vsr_events.SnapshotRefused(ref.op), out)
+            return
+        self._loaded = event.state
+        self._feed(vsr_events.SnapshotChecked(ref, event.base), out)
+        if self.replica.taking != ref.op:
+            self._loaded = None
+        assert self._loaded is None or self._loaded.op > self.state.op
+
+    def _begin_again(self, ref: SnapshotRef) -> None:
+        """Go on from the state of a peer's snapshot; the ops in between are not applied here."""
+        state = self._loaded
+        assert state is not None and state.op == ref.op == self.replica.commit
+        assert not len(self._waiters), "only a primary has waiters, and it takes no snapshot"
+        self.state, self._loaded = state, None
+        self._begun = ref.op
+        self._heads = OrderedDict([(state.op, state.outcomes)])
+        self._snapshot_entries, self._snapshot_bytes = state.entries, 0
+        for index, incarnation in enumerate(state.members):
+            if incarnation > self.replica.members[index]:
+                self.replica.replace_member(index, incarnation, state.op)
 
     def _maybe_snapshot(self, frame: Frame, out: list[Effect]) -> None:
         """Ask for a snapshot when a restart would have too much to replay."""

@@ -9,6 +9,8 @@ import msgspec
 
 from veritydb.kernel import snapshot as kernel_snapshot
 from veritydb.kernel.state import KernelState
+from veritydb.types.durable import SnapshotRef
+from veritydb.types.frame import Header
 from veritydb.types.ids import Op
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr.sessions import Sessions
@@ -102,3 +104,12 @@ def load(pieces: Iterable[bytes]) -> Applied:
         kernel=kernel,
         sessions=sessions,
     )
+
+
+def stands_for(state: Applied, ref: SnapshotRef, base: Header, own: Applied) -> bool:
+    """Whether a peer's state is what its snapshot says, and of the group that `own` is of."""
+    assert own.op >= 0
+    says = (ref.op, base.timestamp, base.entry_base + base.entry_count, ref.outcomes)
+    is_so = (state.op, state.time, state.entries, state.outcomes)
+    ours = (state.kernel.group, len(state.members)) == (own.kernel.group, len(own.members))
+    return says == is_so and ours and (base.op, base.hash) == (ref.op, ref.header_hash)

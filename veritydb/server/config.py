@@ -33,7 +33,9 @@ class ServerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """`[server]`: what holds for each of the nodes.
 
     `data_dir` holds one directory per node. `disk_reserve_mib` is kept free: with less, the node
-    only reads. `drain_ms` is how long a stopping node waits for the calls it has taken.
+    only reads. `drain_ms` is how long a stopping node waits for the calls it has taken. After
+    `snapshot_entries` a snapshot is made, which bounds what a restart replays. A replica that lags
+    by more than `transfer_ops` ops takes over a peer's snapshot and fetches the rest behind it.
     """
 
     data_dir: str = "veritydb-data"
@@ -43,6 +45,8 @@ class ServerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     disk_reserve_mib: int = 64
     drain_ms: int = 5_000
     tick_ms: int = 10
+    snapshot_entries: int = 200_000
+    transfer_ops: int = 20_000
 
 
 class NodePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -211,6 +215,10 @@ def check_server(part: ServerPart) -> None:
         raise ConfigError("server.drain_ms lies between 0 and 600000")
     if not 0 <= part.disk_reserve_mib <= 1 << 20:
         raise ConfigError("server.disk_reserve_mib lies between 0 and 1048576")
+    if not 100 <= part.snapshot_entries <= 10_000_000:
+        raise ConfigError("server.snapshot_entries lies between 100 and 10000000")
+    if not 100 <= part.transfer_ops <= 10_000_000:
+        raise ConfigError("server.transfer_ops lies between 100 and 10000000")
 
 
 def check_node(node: NodePart, config: Config) -> None:

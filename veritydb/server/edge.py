@@ -215,9 +215,13 @@ class Edge:
         try:
             return await self._loop.run_in_executor(self._pool, work, reader)
         except Unreadable as found:
+            if one.missing(found.op):
+                raise not_here_yet() from None
             one.rotten(found.op)
             raise Refused(EdgeCode.CORRUPT, retry_after_ms=200) from None
         except NotIndexed:
+            if one.group.node.replica.missing[1]:
+                raise not_here_yet() from None
             raise Refused(
                 EdgeCode.NOT_READY, "the stream index is being rebuilt", retry_after_ms=200
             ) from None
@@ -234,3 +238,12 @@ def group_number(value: int) -> GroupId:
     if not 0 <= value <= GROUP_ID_MAX:
         raise Refused(EdgeCode.UNKNOWN_GROUP)
     return GroupId(value)
+
+
+def not_here_yet() -> Refused:
+    """The refusal of a read that reaches into what is still being fetched from other nodes."""
+    return Refused(
+        EdgeCode.NOT_READY,
+        "this node is still fetching that part of the log; another node has it",
+        retry_after_ms=200,
+    )

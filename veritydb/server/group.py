@@ -60,6 +60,9 @@ class World(Protocol):
     def snapshot(self, effect: fx.TakeSnapshot) -> None:
         """Write it in slices, then post `SnapshotWritten`."""
 
+    def transfer(self, effect: Any) -> None:
+        """Read for a peer, or check or take up what came from one."""
+
     def reclaim(self, effect: fx.Reclaim) -> None:
         """Give space back later."""
 
@@ -165,6 +168,13 @@ class Group:
             fx.ReadHeaders: world.read_headers,
             fx.IndexRuns: world.index,
             fx.TakeSnapshot: world.snapshot,
+            fx.ReadSnapshot: world.transfer,
+            fx.ReadHistory: world.transfer,
+            fx.CheckSnapshot: world.transfer,
+            fx.InstallSnapshot: world.transfer,
+            fx.SaveSnapshot: world.write,
+            fx.WriteHistory: world.write,
+            fx.CloseGap: world.write,
             fx.Reclaim: world.reclaim,
             fx.Reply: self._reply,
             fx.Refuse: self._refuse,

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from veritydb.node import effects as fx
 from veritydb.node.config import NodeConfig
 from veritydb.node.events import Event
 from veritydb.node.node import Node
+from veritydb.server import transfer
 from veritydb.server.config import Config, GroupPart
 from veritydb.server.files import FileDisk
 from veritydb.server.group import Group
@@ -26,7 +28,15 @@ from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import Op
 from veritydb.types.limits import RETENTION_GRACE_NS
-from veritydb.vsr.events import FrameRotten, FramesRead, FramesWritten, HeadersRead, StepDown
+from veritydb.vsr.events import (
+    FrameRotten,
+    FramesRead,
+    FramesWritten,
+    GapClosed,
+    HeadersRead,
+    SnapshotInstalled,
+    StepDown,
+)
 from veritydb.vsr.messages import Message
 
 Send = Callable[[int, int, Message], None]
@@ -75,6 +85,7 @@ class Hosted:
         self._rotten: set[int] = set()
         self._stepped_down = 0.0
         self.reclaims: dict[int, Floor] = {}
+        self.look_back = True
         self._config = config
         self._disk = disk
         self._pool = pool
@@ -102,6 +113,10 @@ class Hosted:
         for event in events:
             if isinstance(event, FramesWritten):
                 self.recent.durable(event.op)
+            elif isinstance(event, SnapshotInstalled):
+                self.recent.durable(event.ref.op)
+            elif isinstance(event, GapClosed):
+                self.log.info("history.complete", after=event.after)
         try:
             self._loop.call_soon_threadsafe(self._arrived, events)
         except RuntimeError:
@@ -176,6 +191,21 @@ class Hosted:
         """Write it in slices between steps."""
         self._snapshot = SnapshotTask(effect, self.store, self.writer, self._loop, self.log)
         self._snapshot.start()
+
+    def transfer(self, effect: Any) -> None:
+        """Read for a peer, or check or take up what came from one."""
+        if isinstance(effect, fx.InstallSnapshot):
+            self.log.info("snapshot.taken_up", op=effect.ref.op, after=effect.applied)
+            self.index_file.skip(effect.ref.op)
+            self.look_back = True
+            self.writer.put(effect)
+        else:
+            self._in_pool(partial(transfer.read, self.store, effect))
+
+    def missing(self, op: int) -> bool:
+        """Whether an op of the log is still to be fetched: a peer's snapshot stands for it."""
+        after, upto = self.group.node.replica.missing
+        return after < op <= upto
 
     def reclaim(self, effect: fx.Reclaim) -> None:
         """Give space back later; a higher floor takes the place of a lower one."""

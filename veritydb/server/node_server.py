@@ -96,6 +96,7 @@ class NodeServer:
             index=who.index,
             replicas=who.replicas,
             kernel=start.kernel,
+            transfer_ops=self.config.server.transfer_ops,
         )
         return Hosted(
             config=self.config,
@@ -103,7 +104,12 @@ class NodeServer:
             who=who,
             disk=disk,
             opened=opened,
-            node_config=NodeConfig(vsr=vsr, genesis=start, decode=codec.decode),
+            node_config=NodeConfig(
+                vsr=vsr,
+                genesis=start,
+                decode=codec.decode,
+                snapshot_entries=self.config.server.snapshot_entries,
+            ),
             index=index,
             pool=self.pool,
             send=self.peers.send,

@@ -34,13 +34,12 @@ class Reclaimer:
     def __init__(self, one: Hosted) -> None:
         self._one = one
         self._reader = LogReader(one.recent, one.index_file)
-        self._started = False
 
     async def turn(self) -> None:
         """Do what is due now. Streams whose entries are still in the active segment wait."""
         one = self._one
-        if not self._started:
-            self._started = True
+        if one.look_back:
+            one.look_back = False
             await self._look_back()
         now = time.monotonic_ns()
         for number, due in list(one.reclaims.items()):
@@ -57,7 +56,7 @@ class Reclaimer:
                 del one.reclaims[number]
 
     async def _look_back(self) -> None:
-        """After a start: every stream with a floor may have something left to erase."""
+        """After a start, or a peer's snapshot: any stream with a floor may have something left."""
         streams = self._one.group.node.kernel.streams.records
         for count, (number, stream) in enumerate(streams.items()):
             if stream.floor and number not in self._one.reclaims:

@@ -12,13 +12,14 @@ from typing import Protocol
 
 from veritydb.node.effects import AppendOutcomes, CutLog, RepairFrame, WriteFrames, WriteSuperblock
 from veritydb.node.events import Event, SuperblockWritten
+from veritydb.server import transfer
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.store import Store
 from veritydb.types.outcome import RECORD_BYTES
 from veritydb.vsr.events import FrameRepaired, FramesWritten, LogCut
 
 Job = Callable[[], "Event | None"]
-Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Job
+Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | transfer.Write | Job
 # What one sync may cover. More would make the first of them wait for the last.
 GATHER_BYTES = 16 << 20
 FULL_RETRY_SECONDS = 0.25
@@ -194,6 +195,8 @@ class Writer:
             frame = write.frame
             self._patiently(lambda: self._store.repair(frame))
             done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
+        elif isinstance(write, transfer.WRITES):
+            done.append(transfer.write(self._store, write, self._patiently))
         else:
             assert callable(write)
             event = write()

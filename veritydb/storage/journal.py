@@ -16,7 +16,7 @@ from enum import Enum
 
 from crc32c import crc32c
 
-from veritydb.storage.disk import Disk, NoSuchFile, create
+from veritydb.storage.disk import Disk, NoSuchFile, create, first_nonzero
 from veritydb.storage.errors import UnknownFormat
 from veritydb.storage.names import JOURNAL
 from veritydb.types import frame
@@ -127,6 +127,17 @@ class Journal:
         if last < first:
             return
         self._disk.write(JOURNAL, first * RECORD_BYTES, (bytes((last - first + 1) * RECORD_BYTES),))
+        self._disk.sync(JOURNAL)
+
+    def blank_found(self, first: int, last: int) -> None:
+        """The same for a range that may be long, and is blank for the most part."""
+        assert first > 0
+        at, end = first * RECORD_BYTES, (last + 1) * RECORD_BYTES
+        while (found := first_nonzero(self._disk, JOURNAL, at, end)) is not None:
+            at = found - found % RECORD_BYTES
+            size = min(SCAN_BYTES, end - at)
+            self._disk.write(JOURNAL, at, (bytes(size),))
+            at += size
         self._disk.sync(JOURNAL)
 
     def reserve(self, op: int) -> None:

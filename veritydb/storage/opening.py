@@ -4,7 +4,7 @@ from veritydb.storage import names, superblock
 from veritydb.storage.disk import Disk, create, first_nonzero
 from veritydb.storage.errors import Damaged, NotEmpty, WrongIdentity
 from veritydb.storage.journal import STEP_BYTES as JOURNAL_STEP_BYTES
-from veritydb.storage.journal import Journal
+from veritydb.storage.journal import Journal, RecordState
 from veritydb.storage.outcomes import STEP_BYTES as OUTCOMES_STEP_BYTES
 from veritydb.types.durable import Identity, SnapshotRef, Superblock, ViewState
 from veritydb.types.frame import Header
@@ -77,12 +77,13 @@ def rejoin(journal: Journal, base: Header, gap_after: Op | None) -> None:
 
     A snapshot of this replica's own stands on its journal (`gap_after` is None). One that came from
     another replica leaves a gap: records in it may be of a log that was given up, so they go before
-    the record is written. A crash between leaves that record missing, and this is repeated.
+    the record is written. A crash between leaves that record missing, and this is repeated. A
+    rotten record was there once.
     """
     assert gap_after is None or gap_after < base.op
-    record = journal.header(base.op)
+    state, record = journal.read(base.op, base.op)[0]
     if record is not None and record.hash == base.hash:
         return
-    if gap_after is not None:
-        journal.blank(gap_after + 1, base.op - 1)
+    if gap_after is not None and state != RecordState.ROTTEN:
+        journal.blank_found(gap_after + 1, base.op - 1)
     journal.write((base,))

@@ -21,7 +21,7 @@ from veritydb.storage import names
 from veritydb.storage.disk import Disk, NoSuchFile
 from veritydb.storage.errors import Damaged, UnknownFormat
 from veritydb.types import frame
-from veritydb.types.durable import SnapshotRef
+from veritydb.types.durable import Identity, SnapshotRef
 from veritydb.types.frame import BadFrame, Header
 from veritydb.types.ids import Op
 
@@ -201,6 +201,38 @@ def load(disk: Disk, ref: SnapshotRef) -> Iterator[bytes]:
     if digest != ref.digest or disk.size(name) != ref.size:
         raise Damaged(name, 0, "this is not the snapshot that the superblock names")
     yield from chunks(disk, name)
+
+
+def received(disk: Disk, ref: SnapshotRef, who: Identity) -> tuple[Header, Iterator[bytes]]:
+    """Return header and chunks of what came from another replica. Raises Damaged, UnknownFormat.
+
+    It is known to be what was offered only when the last chunk was yielded.
+    """
+    name = names.SNAPSHOT_RECEIVED
+    base, outcomes = read_head(disk, name)
+    size = disk.size(name) or 0
+    found = SnapshotRef(
+        op=Op(base.op),
+        header_hash=base.hash,
+        digest=disk.read(name, ref.size - DIGEST_BYTES, DIGEST_BYTES) if size else b"",
+        outcomes=outcomes,
+        size=size,
+    )
+    if found != ref or (base.cluster, base.group) != (who.cluster, who.group):
+        raise Damaged(name, 0, "this is not the snapshot that was offered")
+    assert base.op > 0
+    return base, chunks(disk, name)
+
+
+def name_received(disk: Disk, ref: SnapshotRef) -> None:
+    """Give what came from another replica, and was checked, its name, durably."""
+    name = names.snapshot(ref.op)
+    if disk.size(names.SNAPSHOT_RECEIVED) is None:
+        assert disk.size(name) is not None, "a snapshot comes before it is installed"
+        return
+    disk.sync(names.SNAPSHOT_RECEIVED)
+    disk.rename(names.SNAPSHOT_RECEIVED, name)
+    disk.sync_directory(name)
 
 
 def base_of(disk: Disk, ref: SnapshotRef) -> Header:

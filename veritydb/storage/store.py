@@ -17,6 +17,7 @@ from veritydb.storage import names, opening, recovery, snapshots, superblock
 from veritydb.storage.disk import Disk, clear
 from veritydb.storage.erasing import Erasing
 from veritydb.storage.errors import Damaged
+from veritydb.storage.history import HistoryReader
 from veritydb.storage.holes import HoleMaps
 from veritydb.storage.journal import RECORD_BYTES, Journal
 from veritydb.storage.outcomes import Outcomes
@@ -24,6 +25,7 @@ from veritydb.storage.segments import Segments, follows, mask
 from veritydb.types import frame
 from veritydb.types.durable import Identity, Recovered, SnapshotRef, Superblock, ViewState
 from veritydb.types.frame import BadFrame, Frame, Header
+from veritydb.types.history import NOTHING, History, Proof, proved
 from veritydb.types.ids import Op
 from veritydb.types.limits import SEGMENT_BYTES
 
@@ -44,6 +46,8 @@ class Store:
         self._segments = Segments(disk, who, self._holes)
         self._outcomes = Outcomes(disk)
         self._erasing = Erasing(self._journal, self._segments, self._holes)
+        self._history = HistoryReader(self._journal, self._segments, self._outcomes)
+        self._receiver: snapshots.SnapshotWriter | None = None
         self._last = base
         self._head = Op(base.op if base else 0)
         assert block.snapshot.op == self._head
@@ -227,7 +231,9 @@ class Store:
         assert snapshot.op <= self._head, "use install_snapshot"
         # Whoever names a snapshot that is not there could never start again.
         base = snapshots.base_of(self._disk, snapshot)
-        self._write_block(view_state=state, snapshot=snapshot)
+        # A gap that is still open is looked for from the snapshot downwards.
+        gap_end = snapshot.op if self._block.gap_end else Op(0)
+        self._write_block(view_state=state, snapshot=snapshot, gap_end=gap_end)
         self._base = base
         snapshots.remove_others(self._disk, snapshot.op)
 
@@ -247,6 +253,10 @@ class Store:
         may not be, and is forgotten until `repair` brings it, from the snapshot downwards.
         """
         assert applied <= self._head < snapshot.op
+        # No start will derive outcomes again that the snapshot stands for.
+        self._outcomes.sync()
+        snapshots.name_received(self._disk, snapshot)
+        self._receiver = None
         base = snapshots.base_of(self._disk, snapshot)
         self._journal.reserve(base.op)
         # A gap from before that may not be filled yet becomes part of this one.
@@ -257,6 +267,47 @@ class Store:
         snapshots.remove_others(self._disk, base.op)
         # Last of all: readers go by it.
         self._last, self._head, self._base = base, base.op, base
+
+    def read_history(
+        self, first: Op, last: Op, bytes_max: int, proof: Proof | None = None
+    ) -> tuple[History, Op]:
+        """Return ops that end with `last`, with outcomes; none if something is lacking. Any thread.
+
+        With `proof`, only what that proves. And an op whose frame has rotted, or 0.
+        """
+        if not 0 < first <= last <= self._head:
+            return NOTHING, Op(0)
+        found, rotten = self._history.read(first, last, bytes_max)
+        return (found if proof is None or proved(found, proof) else NOTHING), rotten
+
+    def write_history(self, history: History, proof: Proof) -> bool:
+        """Write a stretch that a snapshot stood for, durably; the outcomes once the gap is closed.
+
+        What was erased here stays erased. Returns whether it is the log's. Raises DiskFull: the
+        same call may be made again.
+        """
+        assert proof.op <= self._head
+        if not proved(history, proof):
+            return False
+        holes = self._holes
+        masked = [mask(one, holes.of(one.header.segment, one.header.op)) for one in history.frames]
+        whole = [one for one in masked if one is not None]
+        assert len(whole) == len(masked), "a hole in a part that does not exist"
+        self._outcomes.write(whole[0].header.entry_base, history.records)
+        self._segments.write(whole)
+        self._journal.write([one.header for one in whole])
+        return True
+
+    def close_gap(self, after: Op) -> bool:
+        """The log is whole again: say so, durably. False if it does not fit what was before."""
+        above = self._journal.header(after + 1)
+        below = self._journal.header(after) if after else None
+        assert after < self._head
+        if above is not None and below is not None and above.previous != below.hash:
+            return False
+        self._outcomes.sync()
+        self._write_block(gap_after=Op(0), gap_end=Op(0))
+        return True
 
     def append_outcomes(self, first: int, data: bytes) -> None:
         """Write the outcome records of entries from index `first` on; durable with a snapshot."""
@@ -286,6 +337,32 @@ class Store:
         """Begin to write a snapshot that comes from another replica; `install_snapshot` ends it."""
         assert self._block.sequence > 0
         return snapshots.SnapshotWriter(self._disk, names.SNAPSHOT_RECEIVED)
+
+    def save_snapshot(self, at: int, data: bytes) -> int:
+        """Add bytes to the snapshot that comes from another replica; `at` 0 begins a new one.
+
+        Returns how many there are. Raises DiskFull. `install_snapshot` ends it.
+        """
+        if at == 0 or self._receiver is None:
+            self._receiver = self.receive_snapshot()
+        assert self._receiver.size == at, "parts come in order"
+        self._receiver.write_raw(data)
+        return self._receiver.size
+
+    def abandon_snapshot(self) -> None:
+        """Remove what `save_snapshot` wrote: there is no space, or it is not what it should be."""
+        if self._receiver is not None:
+            self._receiver.abandon()
+            self._receiver = None
+        assert self._disk.size(names.SNAPSHOT_RECEIVED) is None
+
+    def received(self, snapshot: SnapshotRef) -> tuple[Header, Iterator[bytes]]:
+        """Return the header and the chunks of what `save_snapshot` wrote. Any thread.
+
+        Raises Damaged, at the latest with the last chunk, if it is not the one that was offered.
+        """
+        assert snapshot.op > 0
+        return snapshots.received(self._disk, snapshot, self._block.identity)
 
     def read_snapshot(self) -> Iterator[bytes]:
         """Yield the chunks of the snapshot that the superblock names, checked. Raises Damaged."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from veritydb.types.ids import GroupId
-from veritydb.types.limits import KIB, MS_NS, SECOND_NS
+from veritydb.types.limits import KIB, MIB, MS_NS, SECOND_NS
 
 
 class Random(Protocol):
@@ -34,6 +34,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     A backup that heard nothing from its primary for `suspect` votes to leave the view, after
     `suspect_lost` already if the connection broke too. `eager_bytes` must wait before another op is
     proposed while some are on their way.
+
+    A replica that lags by more than `transfer_ops` takes a peer's snapshot instead of all these
+    ops. Snapshots and history travel in parts of about `part_bytes`.
     """
 
     cluster: bytes
@@ -51,3 +54,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ping: int = 500 * MS_NS
     sample_age: int = 20 * SECOND_NS
     eager_bytes: int = 64 * KIB
+    transfer_ops: int = 20_000
+    part_bytes: int = MIB

@@ -8,8 +8,9 @@ from enum import IntEnum
 
 import msgspec
 
-from veritydb.types.durable import ViewState
-from veritydb.types.frame import Frame
+from veritydb.types.durable import SnapshotRef, ViewState
+from veritydb.types.frame import Frame, Header
+from veritydb.types.history import History, Proof
 from veritydb.types.ids import Op, View
 from veritydb.vsr.messages import Message
 
@@ -105,6 +106,75 @@ class Halt(msgspec.Struct, frozen=True, gc=False):
     kind: HaltKind = HaltKind.DIVERGED
 
 
+class ReadSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Read `size` bytes of our snapshot from `at` on, for a peer; answered by `SnapshotRead`."""
+
+    token: int
+    ref: SnapshotRef
+    at: int
+    size: int
+
+
+class SaveSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Write bytes of a peer's snapshot beside our own; `at` 0 begins it anew.
+
+    Answered by `SnapshotSaved`, or `SnapshotRefused` where there is no space. Same queue as writes.
+    """
+
+    ref: SnapshotRef
+    at: int
+    data: bytes
+
+
+class CheckSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Make what was saved durable, read it back, and see whether it is what `ref` says.
+
+    Answered by `SnapshotChecked` or `SnapshotRefused`.
+    """
+
+    ref: SnapshotRef
+
+
+class InstallSnapshot(msgspec.Struct, frozen=True, gc=False):
+    """Begin the log anew from the snapshot that was checked; answered by `SnapshotInstalled`.
+
+    Our own log, all of it up to `applied`, stays as it is. Same queue as writes.
+    """
+
+    ref: SnapshotRef
+    base: Header
+    applied: Op
+
+
+class ReadHistory(msgspec.Struct, frozen=True, gc=False):
+    """Read ops that end with `last`, none below `first`, and their outcomes, at least one op.
+
+    With `proof` only what it proves counts: anything else is as if it was not there.
+    """
+
+    token: int
+    first: Op
+    last: Op
+    bytes_max: int
+    proof: Proof | None = None
+
+
+class WriteHistory(msgspec.Struct, frozen=True, gc=False):
+    """If `proof` proves it, write a stretch of the log that a snapshot stood for.
+
+    Answered by `HistoryWritten` or `HistoryRefused`. Same queue as writes.
+    """
+
+    history: History
+    proof: Proof
+
+
+class CloseGap(msgspec.Struct, frozen=True, gc=False):
+    """All ops behind `after` have been written: the log is whole again. Answered by `GapClosed`."""
+
+    after: Op
+
+
 Effect = (
     Send
     | WriteFrames
@@ -117,4 +187,11 @@ Effect = (
     | ReadIndexReady
     | RoleChanged
     | Halt
+    | ReadSnapshot
+    | SaveSnapshot
+    | CheckSnapshot
+    | InstallSnapshot
+    | ReadHistory
+    | WriteHistory
+    | CloseGap
 )

@@ -6,7 +6,9 @@ Durability is something a replica is told: only `FramesWritten` may lead to an a
 
 import msgspec
 
+from veritydb.types.durable import SnapshotRef
 from veritydb.types.frame import Frame, Header
+from veritydb.types.history import History
 from veritydb.types.ids import Op
 from veritydb.vsr.messages import Message
 
@@ -106,6 +108,70 @@ class ReadIndex(msgspec.Struct, frozen=True, gc=False):
     token: int
 
 
+class SnapshotRead(msgspec.Struct, frozen=True, gc=False):
+    """Answer to `ReadSnapshot`; None if the snapshot has been replaced by a newer one."""
+
+    token: int
+    at: int
+    data: bytes | None
+
+
+class SnapshotSaved(msgspec.Struct, frozen=True, gc=False):
+    """The bytes handed to `SaveSnapshot` were written, not durably; there are `size` now."""
+
+    op: Op
+    size: int
+
+
+class SnapshotChecked(msgspec.Struct, frozen=True, gc=False):
+    """All of the snapshot that was saved is durable and what `ref` says; `base` is its op's header.
+
+    Whoever tells this holds the state it decodes to.
+    """
+
+    ref: SnapshotRef
+    base: Header
+
+
+class SnapshotRefused(msgspec.Struct, frozen=True, gc=False):
+    """What was saved is not the snapshot it was offered as, or there was no space for it."""
+
+    op: Op
+
+
+class SnapshotInstalled(msgspec.Struct, frozen=True, gc=False):
+    """`InstallSnapshot` is durable: the log begins behind the snapshot, and has a gap before it."""
+
+    ref: SnapshotRef
+
+
+class HistoryRead(msgspec.Struct, frozen=True, gc=False):
+    """Answer to `ReadHistory`. `rotten` is an op whose frame could not be read, or 0."""
+
+    token: int
+    history: History
+    rotten: Op = Op(0)
+
+
+class HistoryWritten(msgspec.Struct, frozen=True, gc=False):
+    """The stretch handed to `WriteHistory` that begins with `first` was proved and is durable."""
+
+    first: Op
+
+
+class HistoryRefused(msgspec.Struct, frozen=True, gc=False):
+    """The stretch handed to `WriteHistory` is not the log's."""
+
+    first: Op
+
+
+class GapClosed(msgspec.Struct, frozen=True, gc=False):
+    """`CloseGap` is durable, if `joined`; otherwise the history does not fit the log before it."""
+
+    after: Op
+    joined: bool
+
+
 class StepDown(msgspec.Struct, frozen=True, gc=False):
     """An operator asks the primary to let another one be elected."""
 
@@ -124,5 +190,14 @@ Event = (
     | PeerLost
     | PeerReached
     | ReadIndex
+    | SnapshotRead
+    | SnapshotSaved
+    | SnapshotChecked
+    | SnapshotRefused
+    | SnapshotInstalled
+    | HistoryRead
+    | HistoryWritten
+    | HistoryRefused
+    | GapClosed
     | StepDown
 )

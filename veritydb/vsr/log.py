@@ -73,6 +73,16 @@ class Log:
         self.frames[frame.header.op] = frame
         self.frames_bytes += len(frame.body)
 
+    def begin_behind(self, base: Header) -> None:
+        """Continue behind an op that another replica's snapshot stands for; `written` ends it."""
+        assert self.head < base.op and self.durable == self.head
+        self.headers = {base.op: base}
+        self.lowest = base.op
+        self.frames = {}
+        self.frames_bytes = 0
+        self.head = base.op
+        self._writes.append((base.op, base.hash))
+
     def asked(self, last: Header) -> None:
         """Note that frames up to `last` were handed to the writer."""
         assert last.op <= self.head

@@ -14,14 +14,13 @@ holes and the body, whose length the header names.
 
 import struct
 from collections.abc import Callable, Sequence
-from enum import IntEnum
 from itertools import pairwise
 from typing import Any
 
-import msgspec
 from crc32c import crc32c
 
 from veritydb.types.frame import HEADER_BYTES, BadFrame, Frame, Header, Hole, parse_header
+from veritydb.types.history import History
 from veritydb.types.ids import GroupId, Op, View
 from veritydb.types.limits import (
     BATCH_PARTS_MAX,
@@ -30,6 +29,50 @@ from veritydb.types.limits import (
     REPLICAS_MAX,
 )
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
+from veritydb.types.outcome import RECORD_BYTES
+from veritydb.vsr.envelope import BadMessage, Common, Fields, Kind, Words
+from veritydb.vsr.envelope import common_fields as _common
+from veritydb.vsr.transfer_messages import (
+    HistoryPart,
+    RequestHistory,
+    RequestSnapshot,
+    RequestSnapshotPart,
+    SnapshotOffer,
+    SnapshotPart,
+    offer_fields,
+    read_offer,
+    read_part,
+    records_bytes,
+)
+
+__all__ = [
+    "BadMessage",
+    "Common",
+    "DoViewChange",
+    "Frames",
+    "Headers",
+    "Heartbeat",
+    "HistoryPart",
+    "Kind",
+    "Message",
+    "Ping",
+    "Pong",
+    "Prepare",
+    "PrepareOk",
+    "Replaced",
+    "RequestFrames",
+    "RequestHeaders",
+    "RequestHistory",
+    "RequestSnapshot",
+    "RequestSnapshotPart",
+    "RequestStartView",
+    "SnapshotOffer",
+    "SnapshotPart",
+    "StartView",
+    "StartViewChange",
+    "decode",
+    "encode",
+]
 
 MAGIC = b"VDBm"
 VERSION = 1
@@ -42,21 +85,6 @@ HOLE = struct.Struct("<II32s")
 HEADERS_MAX = 64
 FRAMES_MAX = 4_096
 HOLES_MAX = OP_ENTRIES_MAX * BATCH_PARTS_MAX
-
-
-class BadMessage(Exception):
-    """These bytes are no message. Says why, and never what they contain."""
-
-
-class Common(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Who says it. `view` is the sender's; what it proves is for each kind of message to say."""
-
-    cluster: bytes
-    group: GroupId
-    epoch: int
-    view: View
-    sender: int
-    incarnation: int
 
 
 class Ping(Common, frozen=True, gc=False, kw_only=True):
@@ -202,30 +230,13 @@ Message = (
     | RequestFrames
     | Frames
     | Replaced
+    | RequestSnapshot
+    | SnapshotOffer
+    | RequestSnapshotPart
+    | SnapshotPart
+    | RequestHistory
+    | HistoryPart
 )
-
-
-class Kind(IntEnum):
-    """The numbers of the messages on the wire."""
-
-    PING = 1
-    PONG = 2
-    PREPARE = 3
-    PREPARE_OK = 4
-    HEARTBEAT = 5
-    START_VIEW_CHANGE = 6
-    DO_VIEW_CHANGE = 7
-    START_VIEW = 8
-    REQUEST_START_VIEW = 9
-    REQUEST_HEADERS = 10
-    HEADERS = 11
-    REQUEST_FRAMES = 12
-    FRAMES = 13
-    REPLACED = 14
-
-
-# a, b, c, d, hash, count, payload
-Fields = tuple[int, int, int, int, bytes, int, list[bytes]]
 
 
 def frame_buffers(frame: Frame) -> list[bytes]:
@@ -244,6 +255,13 @@ def _fields_of_frames(m: Frames) -> Fields:
     buffers = [buffer for frame in m.frames for buffer in frame_buffers(frame)]
     assert len(m.frames) <= FRAMES_MAX
     return m.certain, int(m.normal), 0, 0, NO_HASH, len(m.frames), buffers
+
+
+def _fields_of_history(m: HistoryPart) -> Fields:
+    frames, records = m.history.frames, m.history.records
+    assert len(records) == records_bytes(m.history)
+    buffers = [buffer for frame in frames for buffer in frame_buffers(frame)]
+    return m.last, len(records), 0, 0, m.history.before, len(frames), [*buffers, records]
 
 
 WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
@@ -279,6 +297,18 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     RequestFrames: (Kind.REQUEST_FRAMES, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Frames: (Kind.FRAMES, _fields_of_frames),
     Replaced: (Kind.REPLACED, lambda m: (m.by, 0, 0, 0, NO_HASH, 0, [])),
+    RequestSnapshot: (Kind.REQUEST_SNAPSHOT, lambda m: (m.known, 0, 0, 0, NO_HASH, 0, [])),
+    SnapshotOffer: (Kind.SNAPSHOT_OFFER, offer_fields),
+    RequestSnapshotPart: (
+        Kind.REQUEST_SNAPSHOT_PART,
+        lambda m: (m.op, m.at, m.size, 0, m.digest, 0, []),
+    ),
+    SnapshotPart: (
+        Kind.SNAPSHOT_PART,
+        lambda m: (m.op, m.at, m.total, 0, m.digest, 0, [m.data]),
+    ),
+    RequestHistory: (Kind.REQUEST_HISTORY, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
+    HistoryPart: (Kind.HISTORY_PART, _fields_of_history),
 }
 
 
@@ -357,9 +387,6 @@ def _check_consecutive(headers: Sequence[Header]) -> None:
             raise BadMessage(f"op {header.op} does not follow op {before.op}")
 
 
-Words = tuple[int, int, int, int, bytes, int, memoryview]
-
-
 def _read_dvc(common: tuple[Any, ...], words: Words) -> Message:
     a, b, c, d, _, count, view = words
     headers = _headers(view, count)
@@ -375,8 +402,18 @@ def _read_dvc(common: tuple[Any, ...], words: Words) -> Message:
     )
 
 
-def _common(values: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(Common.__struct_fields__, values, strict=True))
+def _read_history(common: tuple[Any, ...], words: Words) -> Message:
+    last, size, _, _, before, count, view = words
+    if size > len(view):
+        raise BadMessage("the outcomes of a stretch of log are cut short")
+    split = len(view) - size
+    frames = _frames(view[:split], count)
+    if size != RECORD_BYTES * sum(frame.header.entry_count for frame in frames):
+        raise BadMessage("a stretch of log without the outcomes of all its entries")
+    if frames and frames[-1].header.op != last:
+        raise BadMessage(f"a stretch of log that does not end with op {last}")
+    history = History(frames, bytes(view[split:]), before)
+    return HistoryPart(**_common(common), last=Op(last), history=history)
 
 
 # Reads a message out of: common values; a, b, c, d, hash, count, payload.
@@ -407,9 +444,18 @@ READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
         **_common(c), certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
     ),
     Kind.REPLACED: lambda c, w: Replaced(**_common(c), by=w[0]),
+    Kind.REQUEST_SNAPSHOT: lambda c, w: RequestSnapshot(**_common(c), known=Op(w[0])),
+    Kind.SNAPSHOT_OFFER: read_offer,
+    Kind.REQUEST_SNAPSHOT_PART: lambda c, w: RequestSnapshotPart(
+        **_common(c), op=Op(w[0]), at=w[1], size=w[2], digest=w[4]
+    ),
+    Kind.SNAPSHOT_PART: read_part,
+    Kind.REQUEST_HISTORY: lambda c, w: RequestHistory(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.HISTORY_PART: _read_history,
 }
 WITH_PAYLOAD = {
     *(Kind.PREPARE, Kind.DO_VIEW_CHANGE, Kind.START_VIEW, Kind.HEADERS, Kind.FRAMES),
+    *(Kind.SNAPSHOT_OFFER, Kind.SNAPSHOT_PART, Kind.HISTORY_PART),
 }
 assert set(READERS) == set(Kind) == {kind for kind, _ in WRITERS.values()}
 

@@ -288,7 +288,7 @@ def acknowledge(s: State) -> None:
         mark("vsr.rotten_frame_not_acknowledged")
         durable = Op(s.log.faulty[rotten] - 1)
     digest = s.log.hash_at(durable)
-    if digest is not None and s.primary != s.index:
+    if digest is not None and s.primary != s.index and not s.missing(durable):
         s.send(
             s.primary,
             PrepareOk(

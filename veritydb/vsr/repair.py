@@ -103,7 +103,7 @@ def on_request_frames(s: State, message: RequestFrames) -> None:
     """Give what is here; of what has rotted nothing is said."""
     last = min(message.last, s.log.durable)
     first = message.first
-    if not 0 < first <= last:
+    if not 0 < first <= last or s.missing(first):
         return
     remembered = s.log.frames
     if first in remembered:
@@ -133,6 +133,8 @@ def on_frames_read(s: State, waiting: Waiting, first: Op, frames: tuple[Frame | 
         return
     good = []
     for op, frame in enumerate(frames, start=first):
+        if frame is None and s.missing(op):
+            break
         known = s.log.hash_at(op)
         if frame is None or (known is not None and known != frame.header.hash):
             mark("vsr.rotten_frame_found")

@@ -8,11 +8,21 @@ from typing import Any
 
 import msgspec
 
-from veritydb.types.durable import Recovered
+from veritydb.types.durable import Recovered, SnapshotRef
 from veritydb.types.ids import Op
 from veritydb.types.limits import MS_NS
 from veritydb.types.marks import mark
-from veritydb.vsr import commit, events, install, normal, read_index, repair, view_change
+from veritydb.vsr import (
+    commit,
+    events,
+    history,
+    install,
+    normal,
+    read_index,
+    repair,
+    transfer,
+    view_change,
+)
 from veritydb.vsr import messages as m
 from veritydb.vsr.config import Config, Random, Status
 from veritydb.vsr.effects import Effect, HaltKind
@@ -65,6 +75,12 @@ class Replica:
             s.clock.forget(index)
         assert s.members[s.index] <= s.incarnation
         s.write_view_state()
+
+    def snapshot_named(self, ref: SnapshotRef) -> None:
+        """Learn that our own snapshot of `ref` is durable; peers may have it."""
+        assert ref.op <= self._s.commit
+        if ref.op > self._s.snapshot.op:
+            self._s.snapshot = ref
 
     def can_accept(self, size: int) -> bool:
         """Whether a request of `size` bytes may be proposed now."""
@@ -144,6 +160,18 @@ class Replica:
         return len(self._s.log.faulty)
 
     @property
+    def missing(self) -> tuple[Op, Op]:
+        """(after, up to): the ops of the log that a peer's snapshot stands for so far; (0, 0)."""
+        work = self._s.backfill
+        return (work.floor, work.proof.op) if work is not None else (Op(0), Op(0))
+
+    @property
+    def taking(self) -> Op:
+        """The op of the peer's snapshot that is on its way here, or 0."""
+        work = self._s.transfer
+        return work.ref.op if work is not None else Op(0)
+
+    @property
     def ready(self) -> bool:
         """Whether it does its part: leads, or follows a primary it hears without lagging much."""
         s = self._s
@@ -201,9 +229,13 @@ def _settle(s: State) -> None:
         return
     if s.status in RECOVERING and s.installed:
         install.finish_recovery(s)
+    held_up = transfer.drive(s)
     commit.advance(s)
+    if s.backfill is not None:
+        history.drive(s)
     if not s.leading:
-        repair.fetch(s)
+        if not held_up:
+            repair.fetch(s)
     elif s.reads:
         read_index.answer(s)
     if s.log.faulty:
@@ -332,7 +364,7 @@ def _on_headers_read(s: State, event: events.HeadersRead) -> None:
 def _on_frame_rotten(s: State, event: events.FrameRotten) -> None:
     """Have it mended, unless it stands behind what may still be cut."""
     assert s.replicas > 1, "a group of one has nobody to mend it"
-    if 0 < event.op <= s.commit:
+    if 0 < event.op <= s.commit and not s.missing(event.op):
         mark("vsr.rotten_frame_told")
         s.log.add_faulty(event.op)
 
@@ -362,6 +394,18 @@ def _on_read_index(s: State, event: events.ReadIndex) -> None:
     assert s.reads or s.out
 
 
+def _on_snapshot_read(s: State, event: events.SnapshotRead) -> None:
+    waiting = s.waiting.pop(event.token)
+    assert waiting.peer in s.peers
+    transfer.on_snapshot_read(s, waiting, event)
+
+
+def _on_history_read(s: State, event: events.HistoryRead) -> None:
+    waiting = s.waiting.pop(event.token)
+    assert waiting.purpose in (Purpose.SERVE_HISTORY, Purpose.OWN_HISTORY)
+    history.on_read(s, waiting, event)
+
+
 def _on_step_down(s: State, event: events.StepDown) -> None:
     assert isinstance(event, msgspec.Struct)
     view_change.step_down(s)
@@ -381,6 +425,15 @@ HANDLERS: dict[type, Callable[[State, Any], None]] = {
     events.PeerLost: _on_peer_lost,
     events.PeerReached: _on_peer_reached,
     events.ReadIndex: _on_read_index,
+    events.SnapshotRead: _on_snapshot_read,
+    events.SnapshotSaved: lambda s, event: transfer.on_saved(s, event.op, event.size),
+    events.SnapshotChecked: lambda s, event: transfer.on_checked(s, event.ref, event.base),
+    events.SnapshotRefused: lambda s, event: transfer.on_refused(s, event.op),
+    events.SnapshotInstalled: lambda s, event: transfer.on_installed(s, event.ref),
+    events.HistoryRead: _on_history_read,
+    events.HistoryWritten: lambda s, event: history.on_written(s, event.first),
+    events.HistoryRefused: lambda s, event: history.on_refused(s, event.first),
+    events.GapClosed: lambda s, event: history.on_gap_closed(s, event.after, event.joined),
     events.StepDown: _on_step_down,
 }
 
@@ -399,4 +452,10 @@ RECEIVERS: dict[type, Callable[[State, Any], None]] = {
     m.RequestFrames: repair.on_request_frames,
     m.Frames: repair.on_frames,
     m.Replaced: _on_replaced,
+    m.RequestSnapshot: transfer.on_request_snapshot,
+    m.SnapshotOffer: transfer.on_offer,
+    m.RequestSnapshotPart: transfer.on_request_part,
+    m.SnapshotPart: transfer.on_part,
+    m.RequestHistory: history.on_request,
+    m.HistoryPart: history.on_part,
 }

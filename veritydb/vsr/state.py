@@ -13,6 +13,7 @@ import msgspec
 
 from veritydb.types.durable import Recovered, ViewState
 from veritydb.types.frame import Frame, Header
+from veritydb.types.history import Proof
 from veritydb.types.ids import Op, View
 from veritydb.types.limits import PIPELINE_OPS_MAX
 from veritydb.types.marks import mark
@@ -33,6 +34,7 @@ from veritydb.vsr.effects import (
 from veritydb.vsr.events import Proposal
 from veritydb.vsr.log import Log
 from veritydb.vsr.merge import Merged
+from veritydb.vsr.progress import Backfill, Transfer
 
 RECOVERING = (Status.RECOVERING_HEAD, Status.JOINING)
 
@@ -61,14 +63,21 @@ class Purpose(IntEnum):
     SERVE_FRAMES = 2
     SERVE_HEADERS = 3
     REPAIR = 4
+    SERVE_SNAPSHOT = 5
+    SERVE_HISTORY = 6
+    OWN_HISTORY = 7
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False):
-    """A read that is under way: what for, for whom, and how often the log had been cut before."""
+    """A read that is under way: what for, for whom, and how often the log had been cut before.
+
+    `digest` is that of our snapshot when it began.
+    """
 
     purpose: Purpose
     peer: int
     cuts: int
+    digest: bytes
 
 
 class State:
@@ -104,6 +113,10 @@ class State:
         self._view_writes: deque[tuple[int, View, View, Op, int]] = deque()
         self.log = Log(recovered.base, recovered.headers, recovered.faulty)
         self.cuts = 0
+        self.snapshot = block.snapshot
+        self.transfer: Transfer | None = None
+        self.transfer_due = 0
+        self.backfill = backfill_of(recovered)
         self.commit: Op = block.snapshot.op
         self.applied_op: Op = block.snapshot.op
         self.applied_head = block.snapshot.outcomes if block.snapshot.op else NO_HASH
@@ -211,6 +224,12 @@ class State:
             return Op(max(self.frozen, min(work.commit, self.log.head)))
         return self.frozen
 
+    def missing(self, op: int) -> bool:
+        """Whether an op of this log came here only as part of a peer's snapshot so far."""
+        work = self.backfill
+        assert op >= 0
+        return work is not None and work.floor < op <= work.proof.op
+
     def jitter(self, span: int) -> int:
         """Return about as long as `span`, by up to a quarter more or less."""
         assert span > 0
@@ -303,14 +322,14 @@ class State:
 
     def reads_for(self, purpose: Purpose, peer: int = -1) -> bool:
         """Whether such a read is under way."""
-        assert len(self.waiting) <= 3 * self.replicas
+        assert len(self.waiting) <= len(Purpose) * self.replicas
         return any(w.purpose == purpose and w.peer == peer for w in self.waiting.values())
 
     def next_token(self, purpose: Purpose, peer: int = -1) -> int:
         """Return a number for a read of the disk that no other read had."""
         assert not self.reads_for(purpose, peer)
         self.token += 1
-        self.waiting[self.token] = Waiting(purpose, peer, self.cuts)
+        self.waiting[self.token] = Waiting(purpose, peer, self.cuts, self.snapshot.digest)
         return self.token
 
     def _common(self) -> dict[str, Any]:
@@ -324,6 +343,16 @@ class State:
             "sender": self.index,
             "incarnation": self.incarnation,
         }
+
+
+def backfill_of(recovered: Recovered) -> Backfill | None:
+    """Return what is missing if another replica's snapshot was installed and its history is not."""
+    block, base = recovered.superblock, recovered.base
+    if not block.gap_end or base is None:
+        return None
+    assert block.gap_after < block.gap_end <= base.op
+    proof = Proof(base.op, base.hash, block.snapshot.outcomes)
+    return Backfill(proof, block.gap_after, own=True)
 
 
 def suffix(s: State) -> tuple[Header, ...]:
@@ -378,6 +407,13 @@ GATES: dict[type, Callable[[State], bool]] = {
     m.RequestHeaders: _always,
     m.RequestFrames: _always,
     m.Replaced: _always,
+    # What these say is committed, or about the sender's disk: true in any view.
+    m.RequestSnapshot: _always,
+    m.SnapshotOffer: _always,
+    m.RequestSnapshotPart: _always,
+    m.SnapshotPart: _always,
+    m.RequestHistory: _always,
+    m.HistoryPart: _always,
     m.Headers: _view_durable,
     m.Frames: _view_durable,
     m.StartViewChange: _voter,

@@ -98,7 +98,7 @@ def do_view_change(s: State) -> DoViewChange:
     assert s.view_durable == s.view, "what is said here must not be forgotten"
     for at, header in enumerate(s.view_headers):
         mine = s.log.header(header.op)
-        if s.log.is_faulty(header.op):
+        if s.log.is_faulty(header.op) or s.missing(header.op):
             mark("vsr.rotten_frame_not_nacked")
         elif mine is not None and mine.hash == header.hash and header.op <= s.log.durable:
             present |= 1 << at
