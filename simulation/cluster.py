@@ -32,6 +32,7 @@ from veritydb.wire import log as commands
 
 PEER_LOST_PPM = 800_000
 RETRY_START = 500 * MS
+NAMED_IN_SUPERBLOCK = (ev.SuperblockWritten, vsr_ev.SnapshotInstalled, vsr_ev.GapClosed)
 
 
 class Box(Machine):
@@ -196,6 +197,8 @@ class Cluster:
         self.indexes: dict[Replica, Index] = {}
         self.incarnations: dict[Replica, int] = {}
         self.views: dict[Replica, tuple[int, int]] = {}
+        self.gaps: set[Replica] = set()
+        """Replicas that took a peer's snapshot and do not have all of the log before it yet."""
         self.frames: dict[bytes, Frame] = {}
         self.rotten: dict[tuple[Replica, int], bytes] = {}
         """The hashes of frames that were damaged on a disk and not yet repaired."""
@@ -247,6 +250,7 @@ class Cluster:
         self.disks[key] = SimDisk()
         self.indexes[key] = Index()
         self.views[key] = (0, 0)
+        self.gaps.discard(key)
         Store.format(self.disks[key], self.identity(group, index))
 
     def open(self, box: Box, group: Group, index: int) -> Host:
@@ -262,6 +266,8 @@ class Cluster:
                 index=index,
                 replicas=len(group.nodes),
                 kernel=KERNEL_VERSION,
+                transfer_ops=self.plan.transfer_ops,
+                part_bytes=self.plan.part_bytes,
             ),
             genesis=genesis(group.number, group.placement, self._directory),
             decode=commands.decode,
@@ -344,10 +350,20 @@ class Cluster:
 
     def written(self, host: Host, event: ev.Event) -> None:
         """Something is durable, says the writer."""
-        if isinstance(event, ev.SuperblockWritten):
+        if isinstance(event, NAMED_IN_SUPERBLOCK):
             self.note_views(host.key)
+        elif isinstance(event, vsr_ev.HistoryWritten):
+            self._mended(host.key, event.first)
         elif isinstance(event, vsr_ev.FrameRepaired):
             self.rotten.pop((host.key, event.op), None)
+
+    def _mended(self, key: Replica, first: int) -> None:
+        """What comes with history takes the place of what may have rotted."""
+        for at, op in [each for each in self.rotten if each[0] == key and each[1] >= first]:
+            header = self.watch.log[key[0]][op - 1].header
+            rotten = self.rotten.pop((at, op))
+            if not self.survives(key, header):
+                self.rotten[(at, op)] = rotten
 
     def note_views(self, key: Replica) -> None:
         """Read what a power cut would leave of a replica's views."""
@@ -361,6 +377,9 @@ class Cluster:
             return
         block = choice.block
         self.views[key] = (block.view_state.view, block.view_state.log_view)
+        self.gaps.discard(key)
+        if block.gap_end:
+            self.gaps.add(key)
 
     def durable_views(self, key: Replica) -> tuple[int, int]:
         """(view, log view) that a power cut would leave."""

@@ -15,10 +15,14 @@ from veritydb.kernel.admission import admit
 from veritydb.node import effects as fx
 from veritydb.node import events as ev
 from veritydb.node.node import Node
+from veritydb.node.state import BadSnapshot, load
+from veritydb.storage.disk import NoSuchFile
+from veritydb.storage.errors import Damaged
 from veritydb.storage.store import Store
 from veritydb.types import entry as entries
 from veritydb.types.entry import Kind
 from veritydb.types.frame import Frame
+from veritydb.types.history import History
 from veritydb.types.ids import Op
 from veritydb.types.outcome import Code
 from veritydb.vsr import effects as vsr_fx
@@ -95,6 +99,7 @@ class Host:
         self._reads: dict[int, tuple[int, ReadCall]] = {}
         self._waiting: list[tuple[int, int, ReadCall]] = []
         self._committed: list[Frame] = []
+        self._filling: History | None = None
         self._listen()
 
     def _listen(self) -> None:
@@ -260,7 +265,8 @@ class Host:
         for op, run in self._stream_index.find(call.stream, first, READ_RUNS_MAX):
             frames = self.store.read_frames(Op(op), Op(op), READ_BYTES_MAX)
             frame = frames[0] if frames else None
-            if frame is None:
+            if frame is None or run.base > first + len(tokens):
+                # Rotten, or not here yet: a peer's snapshot stands for it.
                 break
             tokens += tokens_of(frame, run)[max(0, first - run.base) :]
         # The index may know of ops that this life of the process has not applied again yet.
@@ -300,6 +306,9 @@ class Host:
         self.writing = False
         done = self.writer.turn()
         for event in done:
+            if isinstance(event, vsr_ev.HistoryWritten):
+                assert self._filling is not None
+                self._stream_index.fill(self._filling)
             self._cluster.written(self, event)
             self.step(event)
         if self.writer.queue and not self.writing:
@@ -323,6 +332,50 @@ class Host:
     def _headers_read(self, effect: vsr_fx.ReadHeaders) -> None:
         headers = self.store.read_headers(effect.first, effect.last)
         self.step(vsr_ev.HeadersRead(effect.token, effect.first, tuple(headers)))
+
+    # -- a peer's snapshot, and ours for peers
+
+    def _read_part(self, effect: vsr_fx.ReadSnapshot) -> None:
+        self._later(self._part_read, effect)
+
+    def _part_read(self, effect: vsr_fx.ReadSnapshot) -> None:
+        try:
+            data = self.store.read_snapshot_raw(effect.ref, effect.at, effect.size)
+        except NoSuchFile:
+            self.step(vsr_ev.SnapshotRead(effect.token, effect.at, None))
+            return
+        self.step(vsr_ev.SnapshotRead(effect.token, effect.at, data))
+
+    def _check_snapshot(self, effect: vsr_fx.CheckSnapshot) -> None:
+        self._later(self._snapshot_checked, effect)
+
+    def _snapshot_checked(self, effect: vsr_fx.CheckSnapshot) -> None:
+        try:
+            base, pieces = self.store.received(effect.ref)
+            loaded = ev.SnapshotLoaded(effect.ref, base, load(pieces))
+        except (Damaged, BadSnapshot):
+            self.world.count("transfers.refused")
+            self.step(vsr_ev.SnapshotRefused(effect.ref.op))
+            return
+        self.step(loaded)
+
+    def _install(self, effect: vsr_fx.InstallSnapshot) -> None:
+        self.world.count("transfers")
+        self.watch.installed(self.key, effect.ref.op, effect.ref.outcomes)
+        self._write(effect)
+
+    def _read_history(self, effect: vsr_fx.ReadHistory) -> None:
+        self._later(self._history_read, effect)
+
+    def _history_read(self, effect: vsr_fx.ReadHistory) -> None:
+        found, rotten = self.store.read_history(
+            effect.first, effect.last, effect.bytes_max, effect.proof
+        )
+        self.step(vsr_ev.HistoryRead(effect.token, found, rotten))
+
+    def _write_history(self, effect: vsr_fx.WriteHistory) -> None:
+        self._filling = effect.history
+        self._write(effect)
 
     # -- what was agreed on
 
@@ -388,6 +441,13 @@ PERFORM: dict[type, Callable[[Host, Any], None]] = {
     vsr_fx.ReadIndexReady: Host._read_ready,
     fx.IndexRuns: Host._index,
     fx.TakeSnapshot: Host._snapshot,
+    vsr_fx.ReadSnapshot: Host._read_part,
+    vsr_fx.SaveSnapshot: Host._write,
+    vsr_fx.CheckSnapshot: Host._check_snapshot,
+    vsr_fx.InstallSnapshot: Host._install,
+    vsr_fx.ReadHistory: Host._read_history,
+    vsr_fx.WriteHistory: Host._write_history,
+    vsr_fx.CloseGap: Host._write,
     vsr_fx.Halt: Host._halt,
     vsr_fx.RoleChanged: Host._role,
 }

@@ -65,6 +65,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read_latency: int
     snapshot_ops: int
     """How many ops apart snapshots are."""
+    transfer_ops: int
+    """How far a replica lags before it takes a peer's snapshot."""
+    part_bytes: int
+    """Of a snapshot, or of history, that one message carries."""
     down: int
     """Mean time that a crashed node stays down, ns."""
 
@@ -106,6 +110,8 @@ def make(seed: int) -> Plan:
         read_latency=c.log_uniform("plan.read", 10 * US, 5 * MS),
         snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
         down=c.log_uniform("plan.down", 50 * MS, 3 * SECOND),
+        transfer_ops=c.log_uniform("plan.transfer", 4, 200),
+        part_bytes=c.pick("plan.part", (2_000, 20_000, 1 << 20)),
     )
 
 

@@ -1,6 +1,7 @@
 """One seed from its plan to its verdict: a phase with faults, a phase without, the end."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from traceback import format_exc
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from simulation.plan import NODES, Plan, make
 from simulation.topology import groups
 from simulation.workload import Workload
 from simulation.world import MS, SECOND, Failure, World
+from veritydb.node.state import chunks
 from veritydb.types import marks
 from veritydb.types.ids import ClientId
 from veritydb.types.limits import CLOCK_TOLERANCE_NS
@@ -166,6 +168,7 @@ class Simulation:
         world.count("liveness-ms", (world.now - start) // MS)
         self.watch.ended()
         self._search_disks()
+        self._compare_states()
 
     def _until(self, until: int, done: Callable[[], bool]) -> bool:
         """Let time pass, looking now and then whether it is enough."""
@@ -193,6 +196,8 @@ class Simulation:
                 host = box.hosts.get(group.number)
                 if host is None or host.writing or not host.node.ready:
                     return False
+                if host.key in self.cluster.gaps:
+                    return False
                 if host.node.applied != len(self.log.get(group.number, [])):
                     return False
         return not self.operator.joining()
@@ -208,6 +213,17 @@ class Simulation:
                 state = " ".join(str(part) for part in host.state())
                 lines.append(f"{host.name} up={box.up} {state} of {decided}")
         return "\n".join(lines)
+
+    def _compare_states(self) -> None:
+        """Replicas that applied the same ops hold the same state, byte for byte."""
+        for group in self.cluster.groups:
+            found: dict[int, set[bytes]] = {}
+            for node in group.nodes:
+                host = self.cluster.boxes[node].hosts[group.number]
+                state = sha256(b"".join(chunks(host.node.state))).digest()
+                found.setdefault(host.node.applied, set()).add(state)
+            if any(len(states) > 1 for states in found.values()):
+                raise Failure("state", f"group {group.number}: states differ in the end")
 
     def _search_disks(self) -> None:
         """Look for payloads on disks where they must not be."""

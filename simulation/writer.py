@@ -7,14 +7,33 @@ should power fail before, a part of it happens then.
 from collections import deque
 from collections.abc import Callable
 
-from veritydb.node.effects import AppendOutcomes, WriteSuperblock
+from veritydb.node.effects import (
+    AppendOutcomes,
+    CloseGap,
+    InstallSnapshot,
+    SaveSnapshot,
+    WriteHistory,
+    WriteSuperblock,
+)
 from veritydb.node.events import Event, SuperblockWritten
+from veritydb.storage.disk import DiskFull
 from veritydb.storage.store import Store
 from veritydb.vsr.effects import CutLog, RepairFrame, WriteFrames
-from veritydb.vsr.events import FrameRepaired, FramesWritten, LogCut
+from veritydb.vsr.events import (
+    FrameRepaired,
+    FramesWritten,
+    GapClosed,
+    HistoryRefused,
+    HistoryWritten,
+    LogCut,
+    SnapshotInstalled,
+    SnapshotRefused,
+    SnapshotSaved,
+)
 
 Job = Callable[[], Event | None]
-Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Job
+Transfer = SaveSnapshot | InstallSnapshot | WriteHistory | CloseGap
+Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Transfer | Job
 
 
 class Writer:
@@ -66,8 +85,29 @@ class Writer:
         elif isinstance(write, RepairFrame):
             self._store.repair(write.frame)
             done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
+        elif isinstance(write, Transfer):
+            done.append(self._transfer(write))
         else:
             assert callable(write)
             event = write()
             if event is not None:
                 done.append(event)
+
+    def _transfer(self, write: Transfer) -> Event:
+        """What brings this replica up from a peer's snapshot and history."""
+        store = self._store
+        if isinstance(write, SaveSnapshot):
+            try:
+                return SnapshotSaved(write.ref.op, store.save_snapshot(write.at, write.data))
+            except DiskFull:
+                store.abandon_snapshot()
+                return SnapshotRefused(write.ref.op)
+        if isinstance(write, InstallSnapshot):
+            store.install_snapshot(write.ref, write.applied)
+            return SnapshotInstalled(write.ref)
+        if isinstance(write, WriteHistory):
+            first = write.history.frames[0].header.op
+            if store.write_history(write.history, write.proof):
+                return HistoryWritten(first)
+            return HistoryRefused(first)
+        return GapClosed(write.after, store.close_gap(write.after))

@@ -105,6 +105,9 @@ class Checker:
     def begun(self, replica: Replica, op: int) -> None:
         """A replica's process started, with a state that contains op."""
 
+    def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
+        """A replica goes on from a peer's snapshot of op, and the outcome chain's head there."""
+
     def applied(self, replica: Replica, header: Header, body: bytes, records: bytes) -> None:
         """A replica applied an op it says is agreed on."""
 
@@ -151,6 +154,11 @@ class Watch:
         """See `Checker.begun`."""
         for checker in self.checkers:
             checker.begun(replica, op)
+
+    def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
+        """See `Checker.installed`."""
+        for checker in self.checkers:
+            checker.installed(replica, op, outcomes)
 
     def applied(self, replica: Replica, header: Header, body: bytes, records: bytes) -> None:
         """See `Checker.applied`; the first time for an op, it is also decided."""

@@ -25,6 +25,12 @@ class Agreement(Checker):
             self.fail(f"replica {replica} starts from op {op}, which was never decided")
         self._applied[replica] = op
 
+    def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
+        """Only forward, and to what was decided."""
+        if op <= self._applied.get(replica, 0):
+            self.fail(f"replica {replica} goes back to op {op}")
+        self.begun(replica, op)
+
     def applied(self, replica: Replica, header: Header, body: bytes, records: bytes) -> None:
         """Compare with who was first."""
         log = self._log.get(replica[0], [])
@@ -129,6 +135,11 @@ class OutcomeChain(Checker):
         log = self._log.get(replica[0], [])
         if header.op <= len(log) and log[header.op - 1].records != records:
             self.fail(f"replica {replica} has other outcomes of op {header.op} than the first had")
+
+    def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
+        """A snapshot stands for the same outcomes."""
+        if self._heads.get(replica[0], [NO_HASH])[op] != outcomes:
+            self.fail(f"replica {replica} takes up other outcomes at op {op}")
 
     def decided(self, group: int, what: Decided) -> None:
         """Compute the chain and compare with what the header names."""

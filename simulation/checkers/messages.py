@@ -6,7 +6,11 @@ from typing import ClassVar
 from simulation.checkers.base import Checker, Replica, SentFact
 
 NO_PROMISE = frozenset(
-    {"Ping", "Pong", "RequestStartView", "RequestHeaders", "RequestFrames", "Replaced"}
+    {
+        *("Ping", "Pong", "RequestStartView", "RequestHeaders", "RequestFrames", "Replaced"),
+        *("RequestSnapshot", "SnapshotOffer", "RequestSnapshotPart", "SnapshotPart"),
+        *("RequestHistory", "HistoryPart"),
+    }
 )
 """Messages whose view claims nothing."""
 AS_NORMAL = frozenset({"Prepare", "PrepareOk", "Heartbeat", "StartView"})
