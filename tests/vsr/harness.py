@@ -47,6 +47,7 @@ class Disk:
     def __init__(self, index: int, replicas: int, incarnation: int = 0) -> None:
         self.frames: dict[int, Frame] = {}
         self.rotten: set[int] = set()
+        self.rotten_records: set[int] = set()
         self.head_certain = True
         self.identity = Identity(
             cluster=CLUSTER,
@@ -159,8 +160,7 @@ class Site:
             case fx.ReadFrames():
                 self.inbox.append(self.read_frames(effect))
             case fx.ReadHeaders(token=token, first=first, last=last):
-                found = [self.disk.frames.get(op) for op in range(first, last + 1)]
-                headers = tuple(frame.header for frame in found if frame is not None)
+                headers = self.read_headers(first, last)
                 self.inbox.append(ev.HeadersRead(token, first, headers))
             case fx.ReadIndexReady(token=token, commit=commit):
                 self.ready_reads[token] = commit
@@ -168,6 +168,14 @@ class Site:
                 self.roles.append(effect)
             case fx.Halt():
                 self.halted = effect
+
+    def read_headers(self, first: int, last: int) -> tuple[Header, ...]:
+        found: list[Header] = []
+        for op in range(first, last + 1):
+            if op not in self.disk.frames or op in self.disk.rotten_records:
+                break
+            found.append(self.disk.frames[op].header)
+        return tuple(found)
 
     def read_frames(self, effect: fx.ReadFrames) -> ev.FramesRead:
         found: list[Frame | None] = []
@@ -179,7 +187,8 @@ class Site:
             size += len(frame.body)
             if found and size > effect.bytes_max:
                 break
-            found.append(None if op in self.disk.rotten else frame)
+            lost = op in self.disk.rotten or op in self.disk.rotten_records
+            found.append(None if lost else frame)
         return ev.FramesRead(effect.token, effect.first, tuple(found))
 
     def write_one(self) -> None:
@@ -206,6 +215,7 @@ class Site:
             case fx.RepairFrame(frame=frame):
                 assert self.disk.frames[frame.header.op].header.hash == frame.header.hash
                 self.disk.rotten.discard(frame.header.op)
+                self.disk.rotten_records.discard(frame.header.op)
                 self.inbox.append(ev.FrameRepaired(frame.header.op, frame.header.hash))
 
 

@@ -12,6 +12,7 @@ from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import events as ev
 from veritydb.vsr import messages as m
 from veritydb.vsr.config import Status
+from veritydb.vsr.log import HEADERS_KEPT
 
 
 def others(group: Group, site: Site) -> list[Site]:
@@ -196,3 +197,33 @@ def test_a_replacement_has_no_voice_while_its_predecessor_may_be_in_a_quorum(
     assert new.live.status == Status.NORMAL
     for site in group.sites:
         assert group.words(site.index)[-1] == "y"
+
+
+def test_what_rotted_together_with_its_record_is_mended() -> None:
+    """The records of two ops stand in one sector. Long ago, so that nobody remembers them."""
+    group = Group()
+    for number in range(HEADERS_KEPT + 20):
+        group.propose(f"w{number}")
+    backup = others(group, group.primary())[0]
+    backup.disk.rotten_records |= {4, 5}
+    backup.disk.rotten |= {2, 4}
+    for op in (2, 4):
+        backup.step(ev.FrameRotten(Op(op)))
+    group.run(3_000)
+    assert not backup.disk.rotten and not backup.disk.rotten_records
+    assert backup.live.faulty == 0
+
+
+def test_a_frame_that_nobody_has_keeps_no_other_from_being_mended() -> None:
+    group = Group()
+    for number in range(10):
+        group.propose(f"w{number}")
+    for site in group.sites:
+        site.disk.rotten.add(3)
+        site.live._s.log.frames.clear()
+    backup = others(group, group.primary())[0]
+    backup.disk.rotten |= {2, 4}
+    for op in (2, 3, 4):
+        backup.step(ev.FrameRotten(Op(op)))
+    group.run(3_000)
+    assert backup.disk.rotten == {3}

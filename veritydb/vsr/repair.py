@@ -152,7 +152,7 @@ def _give(s: State, peer: int, frames: tuple[Frame, ...]) -> None:
 
 
 def repair(s: State) -> None:
-    """Ask for the next rotten frame; the one that holds up commits comes first."""
+    """Ask for the next rotten frame: the one that holds up commits, else one after the other."""
     faulty = s.log.faulty
     if not faulty or s.now < s.repair_due:
         return
@@ -160,26 +160,40 @@ def repair(s: State) -> None:
         s.halt(HaltKind.DAMAGED, f"op {faulty[0]} has rotted and there is no peer to mend it")
         return
     at = bisect_left(faulty, s.commit + 1)
-    op = Op(faulty[at] if at < len(faulty) else faulty[0])
+    if at == len(faulty):
+        # Downwards, since a record names the hash of the op before; and round, so that one that
+        # nobody has keeps none waiting.
+        at = (bisect_left(faulty, s.repair_op) or len(faulty)) - 1
+    s.repair_op = Op(faulty[at])
     s.repair_due = s.now + s.config.fetch
-    header = s.log.header(op)
-    if header is None and (s.repair_header is None or s.repair_header.op != op):
-        if not s.reads_for(Purpose.REPAIR):
-            s.out.append(ReadHeaders(s.next_token(Purpose.REPAIR), op, op))
-        return
-    s.repair_header = header or s.repair_header
-    s.repair_source = next_source(s, s.repair_source)
-    mark("vsr.repair_requested")
-    assert s.repair_header is not None and s.repair_header.op == op
-    s.send(s.repair_source, RequestFrames(**s.common, first=op, last=op))
+    header = s.log.header(s.repair_op)
+    if header is not None:
+        _ask(s, header.hash)
+    elif not s.reads_for(Purpose.REPAIR):
+        # Where a frame has rotted, its own record may have as well.
+        after = Op(s.repair_op + 1)
+        s.out.append(ReadHeaders(s.next_token(Purpose.REPAIR), after, after))
 
 
 def on_header_read(s: State, headers: tuple[Header, ...]) -> None:
-    """Now it is known which frame would be the right one; ask for it."""
+    """The header after a rotten frame tells which would be the right one; ask for it."""
     assert len(headers) <= 1
-    if headers:
-        s.repair_header = headers[0]
+    after = s.repair_op + 1
+    if headers and headers[0].op == after:
+        _ask(s, headers[0].previous)
+    elif not headers and after <= s.commit and not s.log.is_faulty(after):
+        # To write that op again mends its record.
+        mark("vsr.rotten_record_found")
+        s.log.add_faulty(after)
         s.repair_due = s.now
+
+
+def _ask(s: State, digest: bytes) -> None:
+    assert s.peers
+    s.repair_hash = digest
+    s.repair_source = next_source(s, s.repair_source)
+    mark("vsr.repair_requested")
+    s.send(s.repair_source, RequestFrames(**s.common, first=s.repair_op, last=s.repair_op))
 
 
 def on_frame_repaired(s: State, op: Op) -> None:
@@ -191,9 +205,11 @@ def on_frame_repaired(s: State, op: Op) -> None:
 
 def mend(s: State, frame: Frame) -> None:
     """Write a rotten frame again if this is it."""
-    header = s.log.header(frame.header.op) or s.repair_header
+    known = s.log.hash_at(frame.header.op)
+    if known is None and frame.header.op == s.repair_op:
+        known = s.repair_hash
     assert s.log.is_faulty(frame.header.op)
-    if header is None or header.hash != frame.header.hash or not verify_root(frame):
+    if known != frame.header.hash or not verify_root(frame):
         mark("vsr.repair_refused")
         return
     mark("vsr.repaired")

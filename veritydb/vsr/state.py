@@ -181,7 +181,8 @@ class State:
         self.fetch_due = 0
         self.fetch_source = -1
         self.repair_due = 0
-        self.repair_header: Header | None = None
+        self.repair_op: Op = Op(0)
+        self.repair_hash = NO_HASH
         self.repair_source = -1
         self.token = 0
         self.waiting: dict[int, Waiting] = {}
