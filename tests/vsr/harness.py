@@ -102,6 +102,7 @@ class Site:
         self.ready_reads: dict[int, Op | None] = {}
         self.roles: list[fx.RoleChanged] = []
         self.halted: fx.Halt | None = None
+        self.asked: list[fx.Effect] = []
         self.wall_offset = 0
 
     @property
@@ -116,6 +117,7 @@ class Site:
             index=self.index,
             replicas=self.group.replicas,
             kernel=1,
+            transfer_ops=self.group.transfer_ops,
         )
         self.committed = []
         self.heads = [NO_HASH]
@@ -168,6 +170,8 @@ class Site:
                 self.roles.append(effect)
             case fx.Halt():
                 self.halted = effect
+            case _:
+                self.asked.append(effect)
 
     def read_headers(self, first: int, last: int) -> tuple[Header, ...]:
         found: list[Header] = []
@@ -224,6 +228,7 @@ class Group:
 
     def __init__(self, replicas: int = 3, seed: int = 1, start: bool = True) -> None:
         self.replicas = replicas
+        self.transfer_ops = 20_000
         self.prng = Random(seed)
         self.now = 0
         self.wire: deque[tuple[int, int, Message]] = deque()

@@ -141,6 +141,7 @@ class StreamIndex:
         self._flushing = Runs()
         self._flushing_to = 0
         self._applied = 0
+        self._cleared = False
         self._writer, self._reader = self._open()
         with self._writing:
             self.built, self.live_from, self.live_to = self._load()
@@ -215,6 +216,8 @@ class StreamIndex:
         """
         with self._writing, self._lock:
             assert op > self._applied
+            self._tail, self._flushing = Runs(), Runs()
+            self._cleared = False
             self._applied = op
             self.live_from, self.live_to = op + 1, op
 
@@ -290,6 +293,11 @@ class StreamIndex:
             gap = self.gap
             if gap is None or not gap[0] <= last <= gap[1]:
                 return
+            if not self._cleared:
+                # Rows of what was told before a skip would stand beside those that come now.
+                query = "DELETE FROM runs WHERE op BETWEEN ? AND ?"
+                self._writer.execute(query, gap)
+                self._cleared = True
             if last == gap[1]:
                 self._store(runs, max(last, self.live_to), None)
             else:
