@@ -26,6 +26,7 @@ from veritydb.vsr.messages import Message
 
 BUCKET_NS = 50_000_000
 SLOW_NS = 5_000_000
+APPLIERS_KEPT = 64
 
 REASONS = {
     fx.RefuseReason.NOT_PRIMARY: EdgeCode.NOT_PRIMARY,
@@ -267,8 +268,15 @@ class Group:
         heapq.heappush(self._appliers, (op, token))
         refused = await future
         if refused is not None:
+            self._forget_appliers()
             refused.maybe_applied = False
             raise refused
+
+    def _forget_appliers(self) -> None:
+        """Let go of those that wait no longer: what a token names may never come."""
+        if len(self._appliers) > 2 * len(self._waiting) + APPLIERS_KEPT:
+            self._appliers = [one for one in self._appliers if one[1] in self._waiting]
+            heapq.heapify(self._appliers)
 
     def _wake_appliers(self) -> None:
         while self._appliers and self._appliers[0][0] <= self._applied:
