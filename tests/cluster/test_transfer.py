@@ -53,10 +53,10 @@ def test_an_emptied_node_takes_a_snapshot_and_fetches_the_history(hasty: Nodes) 
             nodes.empty(victim)
             nodes.replace(victim)
             nodes.start(victim)
+            nodes.ready()
             # It alone is asked: what is not here yet it refuses, until it is.
             with nodes.client(victim) as alone:
                 assert payloads(alone.stream(early.name, tenant=TENANT), victim) == wanted
-            nodes.ready()
             writer.past(30)
         writer.check(nodes)
     said = nodes.log(victim)
