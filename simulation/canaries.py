@@ -203,16 +203,6 @@ def _uncertain_head_votes() -> None:
     replace(recover, certain)
 
 
-def _replacement_votes_at_once() -> None:
-    begin = replica._start
-
-    def voting(s: State, recovered: Recovered) -> None:
-        s.members[s.index] = s.incarnation
-        begin(s, recovered)
-
-    replace(begin, voting)
-
-
 # -- view changes
 
 
@@ -400,19 +390,6 @@ def _placement_not_checked() -> None:
     replace(policy.check, lambda state, tenant, data_class, placement: Code.OK)
 
 
-def _recovered_too_soon() -> None:
-    """A replica that forgot what it promised votes before it has all of that again."""
-
-    def finish(s: State) -> None:
-        s.recovering = Op(0)
-        s.installed = False
-        s.members[s.index] = s.incarnation
-        s.status = Status.NORMAL
-        s.write_view_state()
-
-    replace(install.finish_recovery, finish)
-
-
 CANARIES = (
     Canary("acknowledged before sync", ("acks-durable", "durability"), _ack_before_sync),
     Canary("view not durable", ("views-durable",), _view_not_durable),
@@ -428,12 +405,6 @@ CANARIES = (
     Canary("rotten frame forgotten", ("agreement", "durability", "halted"), _rotten_is_absent),
     Canary("rotten frame served", ("agreement", "streams", "halted"), _rotten_is_served),
     Canary("uncertain head votes", ("agreement", "durability", "halted"), _uncertain_head_votes),
-    Canary(
-        "replacement votes at once",
-        ("agreement", "durability", "halted"),
-        _replacement_votes_at_once,
-    ),
-    Canary("recovered too soon", ("agreement", "durability", "halted"), _recovered_too_soon),
     Canary("tail left out of DoViewChange", ("agreement", "halted"), _tail_left_out),
     Canary("DoViewChange changes", ("same-story",), _story_changes),
     Canary("logs not compared", ("agreement", "halted", ASSERTED), _logs_not_compared),

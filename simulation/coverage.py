@@ -4,14 +4,14 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import veritydb
+from veritydb.types import marks
 
 CALL = "mark"
 
 
 def known() -> set[str]:
     """The names of all marks in the product's sources, those made at run time left out."""
-    root = Path(veritydb.__file__).parent
+    root = Path(marks.__file__).parents[1]
     return {name for path in sorted(root.glob("**/*.py")) for name in marks_in(path.read_text())}
 
 

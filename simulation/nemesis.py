@@ -39,6 +39,7 @@ class Nemesis:
         self._victim = self._choices.choose("rot.victim", len(cluster.boxes))
         self._rot_all = self._choices.choose("rot.all", 2) == 1
         self._wipes = 0
+        self._late: list[int] | None = None
         self._faults: dict[str, Callable[[], None]] = {
             "crash": self._crash,
             "crash-inside": self._crash_inside,
@@ -173,19 +174,56 @@ class Nemesis:
     # -- disks
 
     def _rot(self) -> None:
-        """Damage something that was synced: a frame, or on one machine a record or superblock."""
+        """Damage something, at any moment or at the worst one."""
         group = self._choices.pick("rot.group", self._cluster.groups)
         index = self._choices.choose("rot.index", len(group.nodes))
-        key: Replica = (group.number, index)
-        what = self._choices.choose("rot.what", 8)
-        if self._operator.busy(group.number):
+        if self._rot_all:
+            if self._victim not in group.nodes:
+                return
+            index = group.nodes.index(self._victim)
+        if self._choices.choose("rot.moment", 2):
+            self._damage(group, index)
+        else:
+            self._squeeze(group, index, self._damage)
+
+    def _squeeze(self, group: Group, index: int, strike: Callable[[Group, int], None]) -> None:
+        """Let one replica be all that the next quorum has of the last one, and strike it.
+
+        A minority sleeps while the rest goes on; then the rest is away and the minority wakes.
+        """
+        others = [node for at, node in enumerate(group.nodes) if at != index]
+        late = self._choices.sample("squeeze.late", others, len(group.nodes) // 2)
+        for node in late:
+            self._cluster.boxes[node].pause()
+        delay = self._choices.log_uniform("squeeze.long", 20 * MS, SECOND)
+        self._world.after(delay, self._squeezed, group, index, late, strike)
+
+    def _squeezed(
+        self, group: Group, index: int, late: list[int], strike: Callable[[Group, int], None]
+    ) -> None:
+        if self._stopped:
             return
-        if self._rot_all and group.nodes[index] != self._victim:
+        self._world.count("squeezes")
+        strike(group, index)
+        for at, node in enumerate(group.nodes):
+            box = self._cluster.boxes[node]
+            if node in late:
+                box.resume()
+                continue
+            box.crash("squeezed")
+            stay = SECOND // 10 if at == index else SECOND + self._cluster.downtime()
+            self._world.after(self._choices.exponential("squeeze.stay", stay), box.start)
+
+    def _damage(self, group: Group, index: int) -> None:
+        """Rot in something that was synced: a frame, or on one machine a record or superblock."""
+        key: Replica = (group.number, index)
+        what = self._choices.choose("rot.what", 5)
+        if self._operator.busy(group.number) or self._gaps(group):
             return
         header = self._rot_where(group, key)
         if header is None:
             return
-        if what >= 3 or not self._rot_all:
+        if what >= 2 or not self._rot_all:
             at = header.position + self._choices.choose("rot.at", 224 + header.body_len)
             self._rot_bit(key, header, names.segment(header.segment), at)
         elif what >= 1:
@@ -201,8 +239,6 @@ class Nemesis:
             at += self._choices.choose("rot.superblock", 1024)
             self._cluster.ruined.add(key)
             self._rot_bit(key, header, names.SUPERBLOCK, at)
-        if self._choices.choose("rot.then", 2):
-            self._aftermath(group, index)
 
     def _rot_where(self, group: Group, key: Replica) -> Header | None:
         """Choose an op that is durable there and rotten nowhere else: mostly one of the last."""
@@ -219,6 +255,10 @@ class Nemesis:
         elsewhere = any(at == (key[0], header.op) for at in self._rotten_ops())
         return None if elsewhere else header
 
+    def _gaps(self, group: Group) -> bool:
+        """Whether a replica of the group lacks ops that a peer's snapshot stood for."""
+        return any(key[0] == group.number for key in self._cluster.gaps)
+
     def _rotten_ops(self) -> list[tuple[int, int]]:
         return [(key[0], op) for key, op in self._cluster.rotten]
 
@@ -230,24 +270,11 @@ class Nemesis:
         mask = 1 << self._choices.choose("rot.bit", 8)
         self._cluster.disks[key].rot(name, at, mask)
 
-    def _aftermath(self, group: Group, index: int) -> None:
-        """The worst moment: the damaged one restarts while another one is away."""
-        box = self._cluster.boxes[group.nodes[index]]
-        box.crash("after rot")
-        self._world.after(self._choices.exponential("rot.restart", 100 * MS), box.start)
-        self._another_away(group, index)
-
-    def _another_away(self, group: Group, index: int) -> None:
-        others = [node for at, node in enumerate(group.nodes) if at != index]
-        if others:
-            other = self._cluster.boxes[self._choices.pick("rot.other", others)]
-            other.crash("at a bad moment")
-            self._world.after(SECOND // 2 + self._cluster.downtime(), other.start)
-
     def _replaced(self, group: Group, index: int) -> None:
-        """A replacement has just started, with an empty disk."""
-        if not self._stopped and self._choices.choose("wipe.then", 2):
-            self._another_away(group, index)
+        """A replacement is about to start, with an empty disk."""
+        late, self._late = self._late, None
+        if late is not None and not self._stopped:
+            self._squeezed(group, index, late, lambda group, index: None)
 
     def _disk_error(self) -> None:
         box = self._up("error.who")
@@ -279,9 +306,14 @@ class Nemesis:
         group = self._choices.pick("wipe.group", self._cluster.groups)
         index = self._choices.choose("wipe.index", len(group.nodes))
         broken = {key[0] for key, _ in self._cluster.rotten} | {g for g, _ in self._cluster.ruined}
-        whole = group.number not in broken
+        whole = group.number not in broken and not self._gaps(group)
         if len(group.nodes) < 3 or self._wipes >= WIPES_MAX or not whole:
             return
         self._wipes += 1
         self._world.count("wipes")
+        if self._choices.choose("wipe.moment", 2):
+            others = [node for at, node in enumerate(group.nodes) if at != index]
+            self._late = self._choices.sample("wipe.late", others, len(group.nodes) // 2)
+            for node in self._late:
+                self._cluster.boxes[node].pause()
         self._operator.replace(group, index)

@@ -98,4 +98,4 @@ class Operator:
         cluster.format(group, index, incarnation)
         box.lost.discard(group.number)
         self._world.after(SECOND // 10, box.start)
-        self._world.after(SECOND // 10, self.replaced, group, index)
+        self.replaced(group, index)
