@@ -11,6 +11,7 @@ from veritydb.types.limits import MS_NS, PIPELINE_OPS_MAX, SECOND_NS
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import events as ev
 from veritydb.vsr import messages as m
+from veritydb.vsr.commit import BACKLOG_BYTES_MAX
 from veritydb.vsr.config import Status
 from veritydb.vsr.log import HEADERS_KEPT
 
@@ -227,3 +228,20 @@ def test_a_frame_that_nobody_has_keeps_no_other_from_being_mended() -> None:
         backup.step(ev.FrameRotten(Op(op)))
     group.run(3_000)
     assert backup.disk.rotten == {3}
+
+
+def test_no_more_is_fetched_than_memory_may_hold_while_the_disk_is_slow() -> None:
+    group = Group()
+    backup = others(group, group.primary())[0]
+    backup.crash()
+    size = BACKLOG_BYTES_MAX // 16
+    for _ in range(24):
+        group.propose("z" * size)
+    backup.start()
+    backup.held = True
+    group.run(3_000)
+    assert backup.live.op < group.primary().live.op
+    assert backup.live._s.log.frames_bytes <= BACKLOG_BYTES_MAX + 2 * size
+    backup.held = False
+    group.run(3_000)
+    assert backup.live.commit == group.primary().live.commit

@@ -100,6 +100,23 @@ def test_what_is_committed_is_forgotten_and_what_is_not_is_kept() -> None:
     assert len(log.frames) >= 8 and before <= 8
 
 
+def test_what_was_read_back_is_forgotten_although_newer_frames_came_before() -> None:
+    """After a restart new frames arrive while old ones are still being applied."""
+    source = empty()
+    extend(source, 20, body=bytes(FRAMES_KEPT_BYTES // 4))
+    headers = tuple(source.headers[op] for op in range(1, 13))
+    log = Log(None, headers, ())
+    for op in range(13, 21):
+        log.append(source.frames[op])
+    for op in range(1, 13):
+        log.keep(source.frames[op])
+        log.prune(Op(op))
+        assert sorted(log.frames)[-8:] == list(range(13, 21))
+        assert len(log.frames) == 8
+    log.prune(Op(20))
+    assert log.frames_bytes <= FRAMES_KEPT_BYTES
+
+
 def test_rot_is_remembered_until_mended() -> None:
     log = empty()
     extend(log, 5)

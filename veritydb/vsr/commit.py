@@ -2,21 +2,25 @@
 
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Op
-from veritydb.types.limits import CATCH_UP_BYTES_MAX
+from veritydb.types.limits import CATCH_UP_BYTES_MAX, MIB, OP_BYTES_MAX, PIPELINE_BYTES_MAX
 from veritydb.types.marks import mark
 from veritydb.vsr.effects import Commit, ReadFrames
+from veritydb.vsr.log import FRAMES_KEPT_BYTES
 from veritydb.vsr.state import Purpose, State
 
 # A step must not hold up whoever waits for the next one.
 COMMITS_PER_STEP = 128
 READ_OPS_MAX = 256
 BACKLOG_OPS_MAX = 1_024
+BACKLOG_BYTES_MAX = 96 * MIB
+# What is not committed may always be fetched, or nothing would ever be.
+assert BACKLOG_BYTES_MAX >= FRAMES_KEPT_BYTES + PIPELINE_BYTES_MAX + OP_BYTES_MAX
 
 
 def backlog(s: State) -> bool:
     """Whether so much waits to be emitted that more frames would only fill the memory."""
     assert s.commit <= s.log.head
-    return s.certain - s.commit > BACKLOG_OPS_MAX
+    return s.certain - s.commit > BACKLOG_OPS_MAX or s.log.frames_bytes > BACKLOG_BYTES_MAX
 
 
 def advance(s: State) -> None:

@@ -140,11 +140,17 @@ class Log:
             self.headers.pop(self.lowest, None)
             self._forget_frame(self.lowest)
             self.lowest += 1
-        while self.frames_bytes > FRAMES_KEPT_BYTES:
-            oldest = next(iter(self.frames))
-            if oldest > commit:
-                return
-            self._forget_frame(oldest)
+        over = self.frames_bytes - FRAMES_KEPT_BYTES
+        gone = []
+        for op, frame in self.frames.items():
+            if over <= 0:
+                break
+            # After a restart the newest may have come before older ones were read back.
+            if op <= commit:
+                gone.append(op)
+                over -= len(frame.body)
+        for op in gone:
+            self._forget_frame(op)
 
     def _forget_frame(self, op: int) -> None:
         frame = self.frames.pop(op, None)
