@@ -1,5 +1,6 @@
 """Data directories: made once, by `init` only, and refused to anybody they do not belong to."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -142,9 +143,52 @@ def test_peers_are_known_by_their_directories(tmp_path: Path) -> None:
     assert not again.stranger(replaced, second)
     again.remember(replaced, second)
     assert again.stranger(replaced, first)
-    (tmp_path / "peers").write_text("{}")
+    (tmp_path / "peers").write_text('{"format": 2}')
     with pytest.raises(UnknownFormat):
         PeerMemory(tmp_path)
+
+
+def bent(data: bytes) -> Iterator[bytes]:
+    """The same with one bit flipped, for two bits of every byte."""
+    for at in range(len(data)):
+        for bit in (0, at % 7 + 1):
+            yield data[:at] + bytes([data[at] ^ (1 << bit)]) + data[at + 1 :]
+
+
+def test_no_flipped_bit_makes_a_sound_peer_a_stranger(tmp_path: Path) -> None:
+    peer, instance = [(0, 2, 0), (1, 2, 0)], b"a" * 16
+    memory = PeerMemory(tmp_path)
+    memory.remember(peer, instance)
+    memory.remember([(1, 0, 3)], b"b" * 16)
+    assert not PeerMemory(tmp_path).damaged
+    forgotten = refused = 0
+    for data in bent((tmp_path / "peers").read_bytes()):
+        (tmp_path / "peers").write_bytes(data)
+        try:
+            again = PeerMemory(tmp_path)
+        except UnknownFormat:
+            refused += 1
+            continue
+        assert not again.stranger(peer, instance)
+        forgotten += again.damaged
+    assert forgotten > len(data)
+    assert refused <= 2
+    again.remember(peer, instance)
+    assert not PeerMemory(tmp_path).damaged
+
+
+def test_no_flipped_bit_changes_whose_directory_it_is(tmp_path: Path) -> None:
+    datadir.init(CONFIG, "n1", tmp_path, {1: 3})
+    stamp = tmp_path / "node.toml"
+    sound = datadir.read_stamp(tmp_path)
+    for data in bent(stamp.read_bytes()):
+        stamp.write_bytes(data)
+        try:
+            found = datadir.read_stamp(tmp_path)
+        except UnknownFormat:
+            continue
+        # In the comment.
+        assert found == sound
 
 
 @pytest.mark.parametrize(("replicas", "needed"), [(1, 0), (3, 2), (5, 3)])

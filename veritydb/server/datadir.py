@@ -2,7 +2,7 @@
 
     node.toml       whose directory this is; written once
     lock            held by the process that has it open
-    peers           what this node remembers of the others' directories (peers_seen.py)
+    peers           what this node remembers of the others' directories (peer_memory.py)
     groups/NAME/    one replica: storage, and its stream index
 
 A directory is made by `init` and by nothing else. A node whose disk was emptied must not come back
@@ -18,6 +18,7 @@ import tomllib
 from pathlib import Path
 
 import msgspec
+from crc32c import crc32c
 
 from veritydb.server.config import Config
 from veritydb.server.failures import (
@@ -44,18 +45,29 @@ BORN = "born"
 
 
 class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `node.toml` says. `instance` is 16 random bytes that tell two directories apart."""
+    """What `node.toml` says. `instance` is 16 random bytes that tell two directories apart.
+
+    `check` covers all the rest: were a bit of the instance to flip, the peers would take this
+    directory for another one, and its replicas for lost.
+    """
 
     format: int
     cluster: str
     node: str
     region: str
     instance: str
+    check: str = ""
     incarnations: dict[str, int]
 
     def incarnation(self, group: int) -> int:
         """Which incarnation of its index this directory holds in a group."""
         return self.incarnations.get(str(group), 0)
+
+
+def check_of(content: msgspec.Struct) -> str:
+    """The checksum of what a small file says, all but its own `check`."""
+    bare = msgspec.structs.replace(content, check="")
+    return f"{crc32c(msgspec.json.encode(bare)):08x}"
 
 
 class DataDir:
@@ -177,6 +189,7 @@ def init(config: Config, node: str, path: Path, incarnations: dict[int, int] | N
             incarnations={str(number): count for number, count in given.items()},
         )
         # The stamp comes last: a directory with one is complete.
+        stamp = msgspec.structs.replace(stamp, check=check_of(stamp))
         write_durably(path / STAMP, to_toml(stamp))
         (path / UNFINISHED).unlink()
         sync_folder(path.parent)
@@ -199,7 +212,7 @@ def clear_unfinished(path: Path) -> None:
 def to_toml(stamp: Stamp) -> bytes:
     """The stamp as a file."""
     lines = ["# Whose data this is. Written by `veritydb init`; never edit it.\n"]
-    for key in ("format", "cluster", "node", "region", "instance"):
+    for key in ("format", "cluster", "node", "region", "instance", "check"):
         lines.append(f"{key} = {msgspec.json.encode(getattr(stamp, key)).decode()}\n")
     lines.append("\n[incarnations]\n")
     lines += [f"{group} = {count}\n" for group, count in sorted(stamp.incarnations.items())]
@@ -222,9 +235,12 @@ def read_stamp(path: Path) -> Stamp:
             f"{path} has format {raw.get('format')}; this version reads format {FORMAT}"
         )
     try:
-        return msgspec.convert(raw, Stamp)
+        stamp = msgspec.convert(raw, Stamp)
     except msgspec.ValidationError as error:
         raise UnknownFormat(f"{path / STAMP}: {error}") from None
+    if stamp.check != check_of(stamp):
+        raise UnknownFormat(f"{path / STAMP} is damaged: its checksum does not hold")
+    return stamp
 
 
 def open_dir(config: Config, node: str, path: Path) -> DataDir:

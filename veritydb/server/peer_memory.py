@@ -5,13 +5,16 @@ It cannot know that; its peers can. Each directory has random bytes of its own, 
 remembers which it saw for an index and incarnation before it takes any message from there. A fresh
 replica takes part only after enough peers have remembered it. Any two such sets of peers overlap,
 so a second directory for the same index is always found out by one of them.
+
+A file that has rotted is not believed, or this node would send sound peers away for ever. It is
+forgotten, as by a node that was replaced, and learnt again.
 """
 
 from pathlib import Path
 
 import msgspec
 
-from veritydb.server.datadir import write_durably
+from veritydb.server.datadir import check_of, write_durably
 from veritydb.server.failures import UnknownFormat
 
 FILE = "peers"
@@ -27,10 +30,17 @@ class Seen(msgspec.Struct, frozen=True):
     instance: str
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """The file."""
+class Form(msgspec.Struct, frozen=True):
+    """What a file of every format begins with."""
 
     format: int
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """The file. `check` covers all the rest."""
+
+    format: int
+    check: str = ""
     seen: tuple[Seen, ...]
 
 
@@ -43,18 +53,25 @@ class PeerMemory:
     """The peers' directories, in memory and in the file `peers`."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what is remembered. Raises UnknownFormat."""
+        """Read what is remembered; `damaged` if that cannot be. Raises UnknownFormat."""
         self._path = folder / FILE
         self._seen: dict[tuple[int, int, int], str] = {}
+        self.damaged = False
         try:
-            memory = msgspec.json.decode(self._path.read_bytes(), type=Memory)
+            data = self._path.read_bytes()
+            form = msgspec.json.decode(data, type=Form).format
+            if form != FORMAT:
+                raise UnknownFormat(f"{self._path} has format {form}, known is {FORMAT}")
+            memory = msgspec.json.decode(data, type=Memory)
         except FileNotFoundError:
             return
-        except (msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.damaged = True
+            return
+        except OSError as error:
             raise UnknownFormat(f"{self._path} cannot be read: {type(error).__name__}") from None
-        if memory.format != FORMAT:
-            raise UnknownFormat(f"{self._path} has format {memory.format}, known is {FORMAT}")
-        for one in memory.seen:
+        self.damaged = memory.check != check_of(memory)
+        for one in () if self.damaged else memory.seen:
             self._seen[one.group, one.index, one.incarnation] = one.instance
 
     def stranger(self, replicas: list[tuple[int, int, int]], instance: bytes) -> bool:
@@ -68,4 +85,6 @@ class PeerMemory:
             return
         self._seen.update(dict.fromkeys(replicas, instance.hex()))
         rows = tuple(Seen(*key, value) for key, value in sorted(self._seen.items()))
-        write_durably(self._path, msgspec.json.encode(Memory(format=FORMAT, seen=rows)))
+        memory = Memory(format=FORMAT, seen=rows)
+        memory = msgspec.structs.replace(memory, check=check_of(memory))
+        write_durably(self._path, msgspec.json.encode(memory))

@@ -213,6 +213,8 @@ class Peers:
         self._hosted = hosted
         self._fatal = fatal
         self._memory = PeerMemory(data.path)
+        if self._memory.damaged:
+            log.warning("peers.forgotten")
         self._known: dict[int, set[str]] = {}
         shared = {
             other for part in config.groups_of(name) for other in part.replicas if other != name
