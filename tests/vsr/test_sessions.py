@@ -109,6 +109,20 @@ def test_the_quietest_session_is_evicted(monkeypatch: pytest.MonkeyPatch) -> Non
     assert sessions.register(client(1), Op(6))[1] is None
 
 
+def test_room_is_made_for_many_at_once() -> None:
+    """Looking for the quietest of ten thousand takes long; thousands may register in one op."""
+    sessions = Sessions()
+    for who in range(1, SESSIONS_MAX + 1):
+        sessions, evicted = sessions.register(client(who), Op(who))
+        assert evicted is None
+    sessions, evicted = sessions.register(client(SESSIONS_MAX + 1), Op(SESSIONS_MAX + 1))
+    assert evicted == client(1)
+    gone = SESSIONS_MAX + 1 - len(sessions.table)
+    assert 1 < gone <= SESSIONS_MAX // 50
+    assert sessions.session_of(client(gone)) is None
+    assert sessions.session_of(client(gone + 1)) is not None
+
+
 def test_results_are_bounded_over_all_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RESULTS_MAX", 10)
     sessions = Sessions()

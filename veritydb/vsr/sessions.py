@@ -7,6 +7,7 @@ every replica refuses, remembers and evicts the same.
 """
 
 from collections.abc import Iterable, Iterator
+from heapq import heapify, heappop
 
 import immutables
 import msgspec
@@ -21,6 +22,8 @@ SESSIONS_PER_CHUNK = 256
 # Results of all sessions together. One session alone never comes near.
 RESULTS_MAX = 262_144
 assert SESSION_WINDOW * 8 <= RESULTS_MAX
+# This part of what there may be goes at once.
+EVICTED_PART = 64
 
 
 class New(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +83,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
     def register(
         self, client: ClientId, op: Op, tenant: int = 0, attempt: int = 0
     ) -> "tuple[Sessions, ClientId | None]":
-        """Open a session, instead of one that the client had; return who had to go, if anybody.
+        """Open a session, instead of one that the client had; return who had to go first, if any.
 
         `attempt` (0: not counted) tells a new registration from a late duplicate of an old one,
         which must not put an end to the session that came after it.
@@ -94,8 +97,8 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         kept = self
         if known is None and len(self.table) >= SESSIONS_MAX:
             mark("sessions.evicted")
-            evicted = self.oldest()
-            kept = self._without(evicted)
+            enough = SESSIONS_MAX - max(1, SESSIONS_MAX // EVICTED_PART)
+            evicted, kept = self._fewer(enough, RESULTS_MAX)
         opened = Session(
             session=op,
             tenant=tenant,
@@ -151,24 +154,28 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         total = self.results + len(results) - len(known.results)
         assert len(results) <= SESSION_WINDOW and total >= 0
         after = Sessions(self.table.set(header.client, changed), total)
-        while after.results > RESULTS_MAX:
+        if after.results > RESULTS_MAX:
             mark("sessions.evicted_for_results")
-            after = after._without(after.oldest())
+            _, after = after._fewer(SESSIONS_MAX, RESULTS_MAX - RESULTS_MAX // EVICTED_PART)
         assert after.results <= RESULTS_MAX
         return after
 
-    def oldest(self) -> ClientId:
-        """Return whose session has been quiet for longest."""
-        assert self.table
-        client, _ = min(
-            self.table.items(), key=lambda item: (item[1].last_op, item[1].session, item[0])
-        )
-        return ClientId(client)
+    def _fewer(self, sessions: int, results: int) -> "tuple[ClientId, Sessions]":
+        """Evict those who have been quiet for longest until so many are left; return the first.
 
-    def _without(self, client: ClientId) -> "Sessions":
-        gone = self.table[client]
-        assert self.results >= len(gone.results)
-        return Sessions(self.table.delete(client), self.results - len(gone.results))
+        To look at all for every single one would take long: callers ask for some room to spare.
+        """
+        quiet = [(one.last_op, one.session, client) for client, one in self.table.items()]
+        heapify(quiet)
+        first = ClientId(quiet[0][2])
+        assert sessions > 0 and len(self.table) <= SESSIONS_MAX
+        table, total = self.table.mutate(), self.results
+        while len(table) > sessions or total > results:
+            client = heappop(quiet)[2]
+            total -= len(table[client].results)
+            del table[client]
+        assert total >= 0
+        return first, Sessions(table.finish(), total)
 
     def encode(self) -> Iterator[bytes]:
         """Yield the chunks of a snapshot; the same for the same sessions."""
