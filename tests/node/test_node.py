@@ -6,6 +6,7 @@ import pytest
 from tests.node.lone import CLUSTER, GROUP, IDENTITY, Site
 from veritydb.kernel.state import KERNEL_VERSION
 from veritydb.node.applier import Halted, apply_frame
+from veritydb.node.effects import RefuseReason
 from veritydb.node.state import Applied, BadSnapshot, chunks, load
 from veritydb.storage.store import Store
 from veritydb.streams.commands import CreateStream
@@ -23,9 +24,10 @@ from veritydb.types.entry import (
 from veritydb.types.frame import Frame, Header, seal
 from veritydb.types.ids import ClientId, Op, StreamId, TenantId, View
 from veritydb.types.labels import DataClass, Region
-from veritydb.types.limits import SESSION_WINDOW
+from veritydb.types.limits import MS_NS, SECOND_NS, SESSION_WINDOW
 from veritydb.types.merkle import NO_HASH
 from veritydb.types.outcome import Code
+from veritydb.vsr.events import Tick
 from veritydb.wire import log
 
 CLIENT = ClientId(b"c" * 16)
@@ -238,3 +240,18 @@ def test_the_directory_is_that_of_the_identity() -> None:
     store, recovered = Store.open(Site().disk, IDENTITY)
     assert recovered.superblock.identity == IDENTITY
     assert store.head == recovered.head
+
+
+def test_while_log_time_leads_the_clock_requests_are_refused_at_once() -> None:
+    """A clock that was put right, far back: waiting for it would end in an unknown outcome."""
+    site = Site()
+    assert site.ask(create()).code is Code.OK
+    site.now += 10 * MS_NS
+    wall = 1_700_000_000 * SECOND_NS + site.now
+    site.step(Tick(site.now, wall - 3_600 * SECOND_NS))
+    token = site.submit(create("letters"))
+    assert token not in site.replies
+    assert site.refusals[token].reason is RefuseReason.CLOCK
+    site.now += 10 * MS_NS
+    site.step(Tick(site.now, wall + 10 * MS_NS))
+    assert site.ask(create("letters")).code is Code.OK

@@ -207,11 +207,19 @@ class Node:
             if isinstance(seen, Duplicate):
                 out.append(Reply(event.token, _repeated(decode(seen.outcome))))
                 return
+            if not isinstance(seen, New) and not self.replica.ready:
+                # What an earlier view left may open the session, or close the gap.
+                out.append(self._not_primary(event.token))
+                return
             if not isinstance(seen, New):
                 out.append(Reply(event.token, self._refusal(seen.code, header)))
                 return
             if self._waiters.join(event.token, header):
                 return
+        if not self.replica.log_time:
+            # It would wait for as long as the clocks disagree, or until they reach log time.
+            out.append(Refuse(event.token, RefuseReason.CLOCK, retry_after_ms=RETRY_MS))
+            return
         if not self.replica.can_accept(len(event.entry.data)):
             out.append(Refuse(event.token, RefuseReason.OVERLOADED, retry_after_ms=RETRY_MS))
             return
