@@ -1,6 +1,6 @@
 """`make nemesis`: publish for minutes while random nodes are killed, and account for every event.
 
-    python -m nemesis --minutes 10 --every 5 --faults kill,stop,flip,wipe
+    python -m nemesis --minutes 10 --every 5 --faults kill,stop,flip,wipe,blackout,standstill
 
 Exit code 0 only if no acknowledged event was lost or doubled, all nodes hold the same, `verify`
 passes on each, and none has grown. The data of a run that failed is kept.
@@ -17,12 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from nemesis import checks
+from nemesis.faults import KINDS
 from nemesis.memory import MIB
 from nemesis.nodes import Stuck
 from nemesis.run import Plan, Result, run
 from veritydb.errors import VerityError
-
-KINDS = ("kill", "stop", "flip", "wipe")
 
 console = Console(highlight=False)
 

@@ -12,7 +12,10 @@ from veritydb.cli.supervisor import MARKER
 from veritydb.server.datadir import LOCK
 from veritydb.server.failures import EXIT_DATA_DIR, EXIT_DISK
 
+KINDS = ("kill", "stop", "flip", "wipe", "blackout", "standstill")
 STOP_SECONDS = (1.0, 4.0)
+# Some of it longer than a publisher waits for an answer.
+STANDSTILL_SECONDS = (1.0, 15.0)
 # Nothing to be repaired: who holds the directory, who runs, and what was printed.
 NOT_DATA = {LOCK, MARKER, processes.PID_FILE, processes.LOG_FILE}
 REFUSALS = (EXIT_DATA_DIR, EXIT_DISK)
@@ -36,7 +39,10 @@ class Faults:
             "stop": self._stop,
             "flip": self._flip,
             "wipe": self._wipe,
+            "blackout": self._blackout,
+            "standstill": self._standstill,
         }
+        assert set(self._ways) == set(KINDS)
 
     def one(self, say: Say) -> None:
         """Do one fault to one node."""
@@ -80,7 +86,8 @@ class Faults:
         code = self._comes_back(victim)
         if code is None:
             return
-        say(f"{victim} refuses to start ({code}): {self._nodes.last(victim)}")
+        said = self._nodes.last(victim).rpartition(" | ")[2]
+        say(f"{victim} refuses to start ({code}): {said}")
         if code not in REFUSALS:
             self.problems.append(f"after {file} byte {at}, {victim} ended with {code}")
         self._nodes.empty(victim)
@@ -112,6 +119,28 @@ class Faults:
         say(f"emptied {victim}: it is refused, and replaced as {given}")
         self._nodes.start(victim)
         self._nodes.ready()
+
+    def _blackout(self, victim: str, say: Say) -> None:
+        """Kill all at once; the one that is named comes back last."""
+        say(f"killed all; {victim} comes back last")
+        for name in self._nodes.names:
+            self._nodes.signal(name, signal.SIGKILL)
+        for name in self._nodes.names:
+            self._nodes.ended(name)
+        for name in sorted(self._nodes.names, key=lambda name: name == victim):
+            self._nodes.start(name)
+            time.sleep(self._dice.uniform(0.0, self._every / 4))
+
+    def _standstill(self, victim: str, say: Say) -> None:
+        """Freeze all but one: nothing can be agreed on until they go on."""
+        pause = self._dice.uniform(*STANDSTILL_SECONDS)
+        say(f"froze all but {victim} for {pause:.1f} s")
+        others = [name for name in self._nodes.names if name != victim]
+        for name in others:
+            self._nodes.signal(name, signal.SIGSTOP)
+        time.sleep(pause)
+        for name in others:
+            self._nodes.signal(name, signal.SIGCONT)
 
     def recover(self) -> None:
         """Bring everything back."""
