@@ -11,6 +11,7 @@ from tests.server.nodes import PATIENCE, REGION, Nodes, group_of
 from veritydb.client.sync import Client
 from veritydb.client.values import LINEARIZABLE, RecordedEvent
 from veritydb.server.datadir import init
+from veritydb.types.errors import InvalidInput
 from veritydb.types.event import Event
 from veritydb.types.labels import DataClass, Region
 
@@ -121,6 +122,10 @@ def test_an_emptied_disk_is_refused_and_can_be_replaced(nodes: Nodes) -> None:
         index = nodes.names.index(victim)
         leads = {group: nodes.primary(group) for group in (0, 1)}
         assert victim not in leads.values()
+        for group in (0, 1):
+            healthy = next(n for n in nodes.names if n not in (victim, leads[group]))
+            with pytest.raises(InvalidInput, match="at work"):
+                db.replace(group, nodes.names.index(healthy))
         given = {group: db.replace(group, index) for group in (0, 1)}
         assert given == {0: 1, 1: 1}
         init(nodes.config, victim, nodes.data(victim), given)

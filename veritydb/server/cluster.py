@@ -74,6 +74,11 @@ class ClusterHandler(ClusterServer):  # type: ignore[misc]
         self._edge.must_lead(one)
         if index == one.who.index:
             raise Refused(EdgeCode.INVALID_INPUT, "the primary does not replace itself")
+        if one.group.node.replica.answers(index):
+            # It would be stopped, and with the one that was meant there would be no quorum left.
+            raise Refused(
+                EdgeCode.INVALID_INPUT, "the replica of this index is at work; end its node first"
+            )
         incarnation = one.group.node.state.members[index] + 1
         header = EntryHeader(kind=Kind.REPLACE_REPLICA, events=index, expected=incarnation)
         outcome = await one.group.submit(with_body(header, b""), timeout(params.timeoutMs))

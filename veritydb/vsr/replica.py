@@ -132,6 +132,13 @@ class Replica:
         """The incarnation that each index belongs to."""
         return tuple(self._s.members)
 
+    def answers(self, index: int) -> bool:
+        """Whether this primary has heard from a peer just now, and the peer has a voice."""
+        s = self._s
+        assert 0 <= index < s.replicas
+        heard = s.now - s.answered[index] <= s.config.suspect
+        return s.leading and index != s.index and s.peer_up[index] and heard
+
     @property
     def pending_entries(self) -> int:
         """How many requests wait for a place in the log."""
