@@ -50,7 +50,8 @@ struct PublishReq {
   batchId @5 :Data;         # empty or 16 bytes
   origin @6 :Data;          # empty or 16 bytes
   originSeq @7 :UInt64;     # sequence of the first event at its origin
-  sentAt @8 :UInt64;        # when this batch was first sent, ns since 1970
+  sentAt @8 :UInt64;        # when this batch was first sent, ns since 1970; a batch id that comes
+                            # with `any` or `exists` needs it, and a retry repeats it
   durability @9 :Durability;
   timeoutMs @10 :UInt32;
   events @11 :List(Event);

@@ -7,6 +7,7 @@
 
 #include <capnp/ez-rpc.h>
 
+#include <chrono>
 #include <iostream>
 #include <stdexcept>
 #include <string>
@@ -43,6 +44,8 @@ public:
     hello.initReq().setProtocolVersion(PROTOCOL_VERSION);
     auto answer = hello.send().wait(rpc.getWaitScope());
     if (answer.getRes().isRefused()) fail(answer.getRes().getRefused());
+    nodeTime = answer.getRes().getTime();
+    greeted = std::chrono::steady_clock::now();
     streams = answer.getRes().getSession().streamsRequest().send().getStreams();
   }
 
@@ -59,16 +62,23 @@ public:
     return answer.getRes().getStream().getId();
   }
 
-  // Returns the offset of the first event. `batch` is 16 bytes: sent again with the same, after a
-  // lost connection, the batch is not applied a second time.
+  // The node's clock, in ns since 1970.
+  uint64_t now() const {
+    const auto since = std::chrono::steady_clock::now() - greeted;
+    return nodeTime + std::chrono::duration_cast<std::chrono::nanoseconds>(since).count();
+  }
+
+  // Returns the offset of the first event. `batch` is 16 bytes, `sentAt` is when it was first sent:
+  // sent again with the same, after a lost connection, the batch is not applied a second time.
   uint64_t publish(uint64_t tenant, uint64_t stream, const std::vector<std::string>& payloads,
-                   kj::ArrayPtr<const kj::byte> batch) {
+                   kj::ArrayPtr<const kj::byte> batch, uint64_t sentAt) {
     auto call = streams.publishRequest();
     auto req = call.initReq();
     req.initStream().setTenant(tenant);
     req.getStream().setId(stream);
     req.initExpected().setAny();
     req.setBatchId(batch);
+    req.setSentAt(sentAt);
     auto events = req.initEvents(payloads.size());
     for (size_t i = 0; i < payloads.size(); ++i) {
       const std::string& payload = payloads[i];
@@ -112,6 +122,8 @@ public:
 private:
   capnp::EzRpcClient rpc;
   Streams::Client streams;
+  uint64_t nodeTime = 0;
+  std::chrono::steady_clock::time_point greeted;
 };
 
 bool publishAndRead(const std::string& address, char** argv) {
@@ -125,7 +137,7 @@ bool publishAndRead(const std::string& address, char** argv) {
   std::vector<std::string> payloads;
   for (size_t i = 0; i < count; ++i) payloads.push_back("note " + std::to_string(i));
   const kj::byte batch[16] = {'p', 'u', 'b', 'l', 'i', 's', 'h', '_', 'r', 'e', 'a', 'd', 1};
-  const uint64_t base = client.publish(tenant, stream, payloads, batch);
+  const uint64_t base = client.publish(tenant, stream, payloads, batch, client.now());
   const std::vector<std::string> found = client.read(tenant, stream);
   for (const std::string& payload : found) std::cout << payload << "\n";
   return found.size() >= base + count &&

@@ -135,6 +135,9 @@ def test_what_may_not_be_asked_has_typed_refusals(nodes: Nodes) -> None:
         assert await refused(streams.publish(req=big)) == EdgeCode.TOO_LARGE
         none = {"stream": named, "events": []}
         assert await refused(streams.publish(req=none)) == EdgeCode.INVALID_INPUT
+        # Its id will be forgotten one day, and then nothing tells a retry from a first sending.
+        undated = {"stream": named, "events": events, "batchId": b"b" * 16}
+        assert await refused(streams.publish(req=undated)) == EdgeCode.INVALID_INPUT
         make = {"tenant": 1, "dataClass": "phi", "placement": {"region": REGION}}
         long = {**make, "name": "x" * 256}
         assert await refused(streams.create(req=long)) == EdgeCode.TOO_LARGE

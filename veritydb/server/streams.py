@@ -33,7 +33,7 @@ from veritydb.types.entry import (
     parse,
 )
 from veritydb.types.errors import EdgeCode
-from veritydb.types.ids import ClientId, TenantId, group_of
+from veritydb.types.ids import NO_ID, ClientId, TenantId, group_of
 from veritydb.types.limits import BATCH_BYTES_MAX, BATCH_EVENTS_MAX, LIST_ENTRIES_MAX
 from veritydb.types.outcome import Code, Outcome
 from veritydb.wire.batch import BadBatch, check_batch, encode_batch
@@ -42,6 +42,16 @@ from veritydb.wire.schemas import load
 SCHEMA = load("streams")
 StreamsServer: Any = SCHEMA.Streams.Server
 LIST_SCAN = 20_000
+
+
+def check_sent(header: EntryHeader) -> None:
+    """See to it that a batch's id keeps its promise also when it is forgotten. Raises Refused."""
+    named = header.batch != NO_ID and header.origin == NO_ID
+    if named and header.expected in (EXPECT_ANY, EXPECT_EXISTS) and not header.sent_at:
+        raise Refused(
+            EdgeCode.INVALID_INPUT,
+            "a batch id without an exact offset needs the time of its first sending (sentAt)",
+        )
 
 
 class StreamsHandler(StreamsServer):  # type: ignore[misc]
@@ -92,6 +102,7 @@ class StreamsHandler(StreamsServer):  # type: ignore[misc]
             raise Refused(EdgeCode.INVALID_INPUT, str(error)) from None
         if header.actor or (header.session and header.client != self._connection.client):
             raise Refused(EdgeCode.INVALID_INPUT, "the entry speaks for somebody else")
+        check_sent(header)
         return entry
 
     @guarded()
@@ -132,6 +143,7 @@ class StreamsHandler(StreamsServer):  # type: ignore[misc]
             body_len=len(batch.body),
             crc=batch.crc,
         )
+        check_sent(header)
         return make(header, batch.body)
 
     # -- reading
