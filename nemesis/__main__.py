@@ -104,6 +104,7 @@ def show(result: Result) -> None:
         table.add_row(f"faults: {kind}", str(count))
     table.add_row("events acknowledged", f"{sums['acknowledged']:,}")
     table.add_row("events read back from each node", f"{sums['read']:,}")
+    table.add_row("events given up by retention", f"{sums['given up']:,}")
     table.add_row("lost", str(sums["lost"]))
     table.add_row("duplicated", str(sums["duplicated"]))
     table.add_row("events/s", f"{sums['acknowledged'] / result.seconds:,.0f}")

@@ -11,10 +11,14 @@ NAMED = 5
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What one node gave back of one stream, in the order in which it came."""
+    """What one node gave back of one stream, in the order in which it came.
+
+    What lies below `floor` was given up by retention.
+    """
 
     offsets: Sequence[int]
     digests: Sequence[bytes]
+    floor: int = 0
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -22,6 +26,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     acknowledged: int
     read: int
+    given_up: int
     lost: int
     duplicated: int
     problems: tuple[str, ...]
@@ -47,6 +52,7 @@ def judge(ledger: Ledger, readings: Mapping[str, Reading]) -> Verdict:
     return Verdict(
         acknowledged=ledger.count,
         read=min((len(reading.offsets) for reading in readings.values()), default=0),
+        given_up=max((reading.floor for reading in readings.values()), default=0),
         lost=lost,
         duplicated=duplicated,
         problems=tuple(problems),
@@ -56,8 +62,13 @@ def judge(ledger: Ledger, readings: Mapping[str, Reading]) -> Verdict:
 def lost_of(ledger: Ledger, reading: Reading) -> list[int]:
     """Offsets whose acknowledged event is not there; -1 for each whose offset is not known."""
     there = dict(zip(reading.offsets, reading.digests, strict=True))
-    lost = [at for at, digest in ledger.acknowledged.items() if there.get(at) != digest]
-    return sorted(lost) + [-1] * len(ledger.somewhere - set(there.values()))
+    lost = [
+        at
+        for at, digest in ledger.acknowledged.items()
+        if at >= reading.floor and there.get(at) != digest
+    ]
+    nowhere = 0 if reading.floor else len(ledger.somewhere - set(there.values()))
+    return sorted(lost) + [-1] * nowhere
 
 
 def repeated(reading: Reading) -> list[int]:
@@ -79,8 +90,9 @@ def unwanted(ledger: Ledger, reading: Reading) -> list[int]:
 
 
 def gaps(reading: Reading) -> list[int]:
-    """Offsets that do not follow the one before; the first is 0."""
-    return [offset for at, offset in enumerate(reading.offsets) if offset != at][:NAMED]
+    """Offsets that do not follow the one before; the first is the floor."""
+    pairs = enumerate(reading.offsets, start=reading.floor)
+    return [offset for at, offset in pairs if offset != at][:NAMED]
 
 
 def differences(readings: Mapping[str, Reading]) -> list[str]:
@@ -89,8 +101,7 @@ def differences(readings: Mapping[str, Reading]) -> list[str]:
     return [
         f"{name} and {names[0]} gave back different events"
         for name in names[1:]
-        if (readings[name].offsets, readings[name].digests)
-        != (readings[names[0]].offsets, readings[names[0]].digests)
+        if readings[name] != readings[names[0]]
     ]
 
 
@@ -100,6 +111,7 @@ def totals(verdicts: Iterable[Verdict]) -> Counter[str]:
     for one in verdicts:
         sums["acknowledged"] += one.acknowledged
         sums["read"] += one.read
+        sums["given up"] += one.given_up
         sums["lost"] += one.lost
         sums["duplicated"] += one.duplicated
     return sums

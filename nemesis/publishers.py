@@ -20,11 +20,12 @@ from veritydb.client.values import LINEARIZABLE, RecordedEvent
 from veritydb.types.errors import Applied, VerityError, WrongExpectedOffset
 from veritydb.types.event import Event
 from veritydb.types.labels import GLOBAL, DataClass, Placement, Region
+from veritydb.types.limits import MIB
+from veritydb.types.retention import Retention
 
 TENANT = 1
 BATCH_MAX = 20
-PAYLOAD_MAX = 1_500
-PAUSE_SECONDS = 0.02
+KEPT = 8 * MIB
 CALL_SECONDS = 10.0
 
 
@@ -35,18 +36,23 @@ class Stream(msgspec.Struct, frozen=True):
     data_class: DataClass
     placement: Placement
     way: str
-    tasks: int
+    tasks: int = 1
+    payload_max: int = 1_500
+    pause: float = 0.02
+    retention: Retention | None = None
 
 
 def streams(region: Region) -> list[Stream]:
     """PHI in a region and other data in the global group, appended to in every way."""
     return [
         Stream("charts", DataClass.PHI, region, "any", 3),
-        Stream("orders", DataClass.PHI, region, "origin", 1),
-        Stream("ledger", DataClass.PHI, region, "exact", 1),
-        Stream("stock", DataClass.NON_PHI, GLOBAL, "any", 1),
-        Stream("prices", DataClass.NON_PHI, GLOBAL, "origin", 1),
-        Stream("shifts", DataClass.NON_PHI, GLOBAL, "exact", 1),
+        Stream("orders", DataClass.PHI, region, "origin"),
+        Stream("ledger", DataClass.PHI, region, "exact"),
+        # Fills segments, and has most of them given back while nodes die.
+        Stream("scans", DataClass.PHI, region, "any", 1, 30_000, 0.1, Retention(max_bytes=KEPT)),
+        Stream("stock", DataClass.NON_PHI, GLOBAL, "any"),
+        Stream("prices", DataClass.NON_PHI, GLOBAL, "origin"),
+        Stream("shifts", DataClass.NON_PHI, GLOBAL, "exact"),
     ]
 
 
@@ -105,8 +111,8 @@ class Publishers:
                 for number in range(one.tasks):
                     # Strings seed the same in every process.
                     dice = random.Random(f"{self._seed}/{one.name}/{number}")
-                    writer = Writer(self, stream, self.ledgers[one.name], dice)
-                    group.create_task(writer.publish(one.way))
+                    writer = Writer(self, one, stream, self.ledgers[one.name], dice)
+                    group.create_task(writer.publish())
             self._begun.set()
 
     async def _create(self, db: AsyncClient, one: Stream) -> AsyncStream:
@@ -115,6 +121,7 @@ class Publishers:
             tenant=TENANT,
             data_class=one.data_class,
             placement=one.placement,
+            retention=one.retention,
             timeout=60.0,
         )
 
@@ -139,35 +146,42 @@ class Writer:
     """One task that appends to one stream."""
 
     def __init__(
-        self, publishers: Publishers, stream: AsyncStream, ledger: Ledger, dice: random.Random
+        self,
+        publishers: Publishers,
+        plan: Stream,
+        stream: AsyncStream,
+        ledger: Ledger,
+        dice: random.Random,
     ) -> None:
         """See the class."""
         self._publishers = publishers
+        self._plan = plan
         self._stream = stream
         self._ledger = ledger
         self._dice = dice
         self._me = os.urandom(8).hex()
         self._made = 0
+        self._origin_id = os.urandom(16)
+        self._sequence = 0
+        self._next = 0
 
-    async def publish(self, way: str) -> None:
+    async def publish(self) -> None:
         """Append one batch after the other until told to stop."""
         ways: dict[str, Callable[[list[bytes], list[bytes]], Awaitable[None]]] = {
             "any": self._any,
             "origin": self._origin,
             "exact": self._exact,
         }
-        self._origin_id = os.urandom(16)
-        self._sequence = 0
-        self._next = 0
+        append = ways[self._plan.way]
         while not self._publishers.stopping:
             payloads = [self._payload() for _ in range(self._dice.randint(1, BATCH_MAX))]
-            await ways[way](payloads, [digest_of(payload) for payload in payloads])
-            await asyncio.sleep(PAUSE_SECONDS)
+            await append(payloads, [digest_of(payload) for payload in payloads])
+            await asyncio.sleep(self._plan.pause)
 
     def _payload(self) -> bytes:
         self._made += 1
         head = f"{self._me}-{self._made}-".encode()
-        return head + self._dice.randbytes(self._dice.randint(0, PAYLOAD_MAX))
+        return head + self._dice.randbytes(self._dice.randint(0, self._plan.payload_max))
 
     async def _any(self, payloads: list[bytes], digests: list[bytes]) -> None:
         try:

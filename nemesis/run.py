@@ -136,12 +136,15 @@ def read(db: Client, stream: Stream, node: str, token: Token) -> Reading:
     handle = db.stream(stream.name, tenant=TENANT, placement=stream.placement)
     offsets: list[int] = []
     digests: list[bytes] = []
+    floor = 0
     for batch in handle.read_batches(0, node=node, at_least=token):
-        # An erased or truncated stretch has offsets but no payloads: what is missing shows.
+        if batch.truncated:
+            floor = batch.base + batch.count
+        # What was erased has offsets but no payloads: that it is missing shows.
         for offset, payload in zip(batch.offsets, batch.payloads, strict=False):
             offsets.append(offset)
             digests.append(digest_of(payload))
-    return Reading(offsets, digests)
+    return Reading(offsets, digests, floor)
 
 
 def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:

@@ -81,6 +81,15 @@ def test_offsets_are_dense() -> None:
     assert "not dense" in problems(ledger(2), backwards)[0]
 
 
+def test_what_lies_below_the_floor_is_not_lost() -> None:
+    rest = Reading([2, 3], DIGESTS[2:4], floor=2)
+    verdict = judge(ledger(), {"n1": rest})
+    assert (verdict.problems, verdict.given_up) == ((), 2)
+    assert judge(ledger(), {"n1": Reading([3], DIGESTS[3:4], floor=2)}).lost == 1
+    assert problems(ledger(), Reading([2, 3], DIGESTS[2:4])) != []
+    assert problems(ledger(), rest, Reading([3], DIGESTS[3:4], floor=3)) != []
+
+
 def test_an_offset_given_twice_is_a_conflict() -> None:
     made = ledger()
     made.answered([DIGESTS[4]], appended(0, 1))
