@@ -1,8 +1,8 @@
 """A node inside the process: three faces, the same files as a server's, and typed refusals."""
 
 import asyncio
-import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -88,7 +88,10 @@ def test_it_can_be_opened_and_closed_often(tmp_path: Path) -> None:
 def test_snapshots_are_taken_while_it_works_and_begun_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    often = functools.partial(NodeConfig, snapshot_entries=40)
+
+    def often(**options: Any) -> NodeConfig:
+        return NodeConfig(**{**options, "snapshot_entries": 40})
+
     monkeypatch.setattr(node_server, "NodeConfig", often)
     folder = tmp_path / "data" / "groups" / "1-local"
     with embedded.open(tmp_path / "data") as db:

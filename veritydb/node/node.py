@@ -159,7 +159,7 @@ class Node:
                 if isinstance(event, vsr_events.Tick):
                     self._tick(out)
         except Halted as reason:
-            self._halt(str(reason), out)
+            self._halt(Halt(str(reason)), out)
         return out
 
     def _feed(self, event: vsr_events.Event, out: list[Effect]) -> None:
@@ -175,17 +175,17 @@ class Node:
                 if effect.dropped:
                     self._drop(out)
             elif isinstance(effect, Halt):
-                self._halt(effect.reason, out)
+                self._halt(effect, out)
                 return
             else:
                 if isinstance(effect, vsr.InstallSnapshot):
                     self._begin_again(effect.ref)
                 out.append(effect)
 
-    def _halt(self, reason: str, out: list[Effect]) -> None:
-        self.halted = reason
+    def _halt(self, halt: Halt, out: list[Effect]) -> None:
+        self.halted = halt.reason
         self._drop(out)
-        out.append(Halt(reason))
+        out.append(halt)
         assert not len(self._waiters)
 
     def _drop(self, out: list[Effect]) -> None:

@@ -284,8 +284,13 @@ class Group:
 
     @property
     def serves(self) -> bool:
-        """Whether this replica does its part: leads, or follows without lagging much."""
-        return not self.failed and self.node.halted is None and self.node.replica.ready
+        """Whether this replica does its part: leads, or follows without lagging much.
+
+        One that has no room on its disk does so only as long as there is nothing left to write.
+        """
+        replica = self.node.replica
+        room = self._world.writable() or replica.op == replica.commit_max
+        return not self.failed and self.node.halted is None and replica.ready and room
 
     @property
     def leads(self) -> bool:

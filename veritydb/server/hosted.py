@@ -221,7 +221,7 @@ class Hosted:
 
     def halt(self, effect: fx.Halt) -> None:
         """Stop: this replica must do nothing more."""
-        self._fatal("halted", effect.reason)
+        self._fatal(effect.kind.name.lower(), effect.reason)
 
     def crashed(self, error: Exception) -> None:
         """A step failed in its middle: this process must not go on."""

@@ -13,7 +13,7 @@ from veritydb.types.limits import SECTOR_BYTES
 from veritydb.types.outcome import RECORD_BYTES
 
 FRAMES_MAX = 512
-BYTES_MAX = 24 << 20
+BYTES_MAX = 8 << 20
 
 
 class Recent:

@@ -17,7 +17,7 @@ from veritydb.types.limits import MIB
 from veritydb.types.merkle import NO_HASH
 
 HEADERS_KEPT = 512
-FRAMES_KEPT_BYTES = 32 * MIB
+FRAMES_KEPT_BYTES = 8 * MIB
 
 
 class Log:
