@@ -12,6 +12,9 @@ from typing import Any
 
 import msgspec
 
+from simulation import transfer_canaries
+from simulation.host import PERFORM, Host
+from simulation.network import Packet
 from simulation.run import simulate
 from veritydb.kernel import admission
 from veritydb.kernel import apply as kernel_apply
@@ -40,7 +43,8 @@ from veritydb.vsr import state as vsr_state
 from veritydb.vsr.config import Status
 from veritydb.vsr.effects import Commit
 from veritydb.vsr.log import Log
-from veritydb.vsr.sessions import NEW, Sessions
+from veritydb.vsr.messages import encode
+from veritydb.vsr.sessions import NEW, Duplicate, Sessions
 from veritydb.vsr.state import State
 
 SEEDS_MAX = 200
@@ -72,6 +76,12 @@ def replace(old: object, new: object) -> None:
                     value[key] = new
                     found += 1
     assert found, f"nobody uses {old}"
+
+
+def replace_in(table: dict[type, Any], old: object, new: object) -> None:
+    """Let one table have `new` instead of `old`."""
+    for key in [key for key, value in table.items() if value is old]:
+        table[key] = new
 
 
 def put(owner: object, name: str, new: object) -> None:
@@ -238,11 +248,11 @@ def _any_log_view_counts() -> None:
     decide = merge.merge
 
     def merging(dvcs: Any, replicas: int) -> Any:
-        longest = max(dvcs, key=lambda dvc: (dvc.op, -dvc.log_view)) if dvcs else None
-        if longest is None or len(dvcs) < quorum.quorum(replicas):
+        if len(dvcs) < quorum.quorum(replicas):
             return decide(dvcs, replicas)
-        headers = {header.op: header for header in longest.headers}
-        return merge.Merged(longest.op, min(merge.committed(dvcs), longest.op), headers)
+        oldest = min(dvcs, key=lambda dvc: (dvc.log_view, -dvc.op))
+        headers = {header.op: header for header in oldest.headers}
+        return merge.Merged(oldest.op, min(merge.committed(dvcs), oldest.op), headers)
 
     replace(decide, merging)
 
@@ -294,8 +304,11 @@ def _view_is_guessed() -> None:
 
 
 def _sessions_not_checked() -> None:
+    look = Sessions.check
+
     def check(self: Sessions, header: Any) -> Any:
-        return NEW
+        seen = look(self, header)
+        return NEW if isinstance(seen, Duplicate) else seen
 
     put(Sessions, "check", check)
 
@@ -327,14 +340,15 @@ def _expectations_ignored() -> None:
     replace(append.expected_holds, lambda stream, expected: True)
 
 
-def _kernel_by_identity() -> None:
-    """An outcome depends on where an object lies in memory."""
+def _outcome_by_history() -> None:
+    """An outcome depends on how much this process has done before."""
     finish = kernel_apply._finish
+    calls = [0]
 
     def finishing(state: Any, *args: Any) -> Any:
         after, outcome, effects = finish(state, *args)
-        policy = id(outcome) // 16 % 2
-        return after, msgspec.structs.replace(outcome, policy=policy), effects
+        calls[0] += 1
+        return after, msgspec.structs.replace(outcome, policy=calls[0] % 5), effects
 
     replace(finish, finishing)
 
@@ -390,6 +404,21 @@ def _placement_not_checked() -> None:
     replace(policy.check, lambda state, tenant, data_class, placement: Code.OK)
 
 
+def _frames_sent_abroad() -> None:
+    """What goes to a peer also goes to a node of another region."""
+    send = Host._send
+
+    def sending(self: Host, effect: Any) -> None:
+        send(self, effect)
+        data = b"".join(encode(effect.message))
+        target = (self.group.nodes[effect.to] + 3) % 6
+        if self.group.region and len(self.group.nodes) == 3:
+            tag = ("peer", self.group.number)
+            self.machine.send(Packet(self.machine.index, target, tag, data))
+
+    replace_in(PERFORM, send, sending)
+
+
 CANARIES = (
     Canary("acknowledged before sync", ("acks-durable", "durability"), _ack_before_sync),
     Canary("view not durable", ("views-durable",), _view_not_durable),
@@ -417,12 +446,28 @@ CANARIES = (
     Canary("origins not checked", ("exactly-once",), _origins_not_checked),
     Canary("batch ids not checked", ("exactly-once",), _batches_not_checked),
     Canary("expectations ignored", ("streams",), _expectations_ignored),
-    Canary("outcome by identity", ("outcome-chain", "halted"), _kernel_by_identity),
+    Canary("outcome by history", ("outcome-chain", "halted"), _outcome_by_history),
     Canary("repeat answered wrong", ("replies",), _repeat_answered_wrong),
     Canary("outcome chain left out", ("outcome-chain", "halted"), _chain_head_left_out),
     Canary("time goes back", ("timestamps", ASSERTED), _time_goes_back),
     Canary("log time leads all clocks", ("timestamps",), _log_time_leads),
-    Canary("placement not checked", ("placement",), _placement_not_checked),
+    Canary("placement not checked", ("placement", ASSERTED), _placement_not_checked),
+    Canary("frames sent abroad", ("placement",), _frames_sent_abroad),
+    Canary(
+        "snapshot not checked",
+        ("state", "agreement", "halted", "streams", ASSERTED),
+        transfer_canaries.snapshot_not_checked,
+    ),
+    Canary(
+        "history not proved",
+        ("durability", "liveness", "history"),
+        transfer_canaries.history_not_proved,
+    ),
+    Canary(
+        "history cut short",
+        ("durability", "liveness", "history", "halted"),
+        transfer_canaries.history_cut_short,
+    ),
 )
 NAMES = tuple(canary.name for canary in CANARIES)
 

@@ -474,7 +474,7 @@ def sent_fact(sender: Replica, life: int, message: messages.Message) -> SentFact
     elif isinstance(message, messages.Prepare):
         op, digest = message.frame.header.op, message.frame.header.hash
     elif isinstance(message, messages.DoViewChange):
-        log_view = message.log_view
+        log_view, op = message.log_view, message.op
         content = b"".join(header.hash for header in message.headers)
     return SentFact(
         sender=sender,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from simulation.checkers.base import Answer, Log, ReadAnswer, Request, Watch
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
-from simulation.checkers.messages import AcksDurable, SameStory, ViewsDurable
+from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.checkers.placement import Placement
 from simulation.checkers.streams import Streams
 from simulation.choices import Choices, Tape
@@ -95,6 +95,7 @@ class Simulation:
                 ViewsDurable(cluster.durable_views),
                 AcksDurable(cluster.acknowledged_survives),
                 SameStory(),
+                Promises(self.log),
                 self._placement,
             ],
         )

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from simulation.checkers.base import Checker, Replica, SentFact
+from simulation.checkers.base import Checker, Log, Replica, SentFact
 
 NO_PROMISE = frozenset(
     {
@@ -61,6 +61,32 @@ class AcksDurable(Checker):
         if not self._survives(fact.sender, fact.op, fact.hash):
             self.fail(f"{fact.sender} acknowledges op {fact.op}, which a power cut would take")
         self._known.add(key)
+
+
+class Promises(Checker):
+    """A replacement speaks only once it holds what was decided by its predecessors' word."""
+
+    name: ClassVar[str] = "promises"
+
+    def __init__(self, log: Log) -> None:
+        """`log` is what was decided."""
+        self._log = log
+        self._acked: dict[Replica, dict[int, int]] = {}
+
+    def sent(self, fact: SentFact) -> None:
+        """Compare with the acknowledgements of earlier incarnations."""
+        acked = self._acked.setdefault(fact.sender, {})
+        newest = max(acked, default=0)
+        # What an old one says beside its successor counts for nobody.
+        acked.setdefault(fact.incarnation, 0)
+        if fact.kind not in ("PrepareOk", "DoViewChange") or fact.incarnation < newest:
+            return
+        if fact.kind == "PrepareOk":
+            acked[fact.incarnation] = max(acked[fact.incarnation], fact.op)
+        before = max((op for who, op in acked.items() if who < fact.incarnation), default=0)
+        promised = min(before, len(self._log.get(fact.sender[0], [])))
+        if fact.op < promised:
+            self.fail(f"{fact.sender} speaks for op {fact.op}; {promised} was promised in its name")
 
 
 class SameStory(Checker):

@@ -18,7 +18,7 @@ from simulation.checkers.base import (
 )
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
-from simulation.checkers.messages import AcksDurable, SameStory, ViewsDurable
+from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.checkers.placement import Placement
 from simulation.checkers.streams import Streams
 from simulation.world import Failure
@@ -345,6 +345,20 @@ def test_a_replica_that_tells_two_stories_is_seen(first: SentFact, second: SentF
     checker.sent(first)
     with pytest.raises(Failure):
         checker.sent(second)
+
+
+def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
+    """Its predecessor acknowledged two ops that were decided, and a third that was not."""
+    watch = checked(Agreement)
+    appends(2).tell(watch)
+    checker = Promises(watch.log)
+    checker.sent(sent("PrepareOk", op=3, incarnation=0))
+    checker.sent(sent("Ping", incarnation=1))
+    checker.sent(sent("PrepareOk", op=2, incarnation=1))
+    checker.sent(sent("PrepareOk", op=9, incarnation=0))
+    for kind in ("PrepareOk", "DoViewChange"):
+        with pytest.raises(Failure, match="promised"):
+            checker.sent(sent(kind, op=1, incarnation=1))
 
 
 def test_a_payload_away_from_home_is_seen() -> None:
