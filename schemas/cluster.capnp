@@ -7,7 +7,7 @@ struct GroupStatus {
   group @0 :UInt32;
   region @1 :Text;            # empty: the global group
   index @2 :UInt32;           # of this node's replica
-  role @3 :Text;              # primary, backup, view-change, recovering, replaced, read-only
+  role @3 :Text;              # primary, backup, backfilling, view-change, recovering, replaced, read-only
   view @4 :UInt64;
   op @5 :UInt64;
   commit @6 :UInt64;

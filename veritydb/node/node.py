@@ -126,13 +126,15 @@ class Node:
 
     @property
     def role(self) -> str:
-        """One word for people: primary, backup, view-change, recovering, syncing or halted."""
+        """One word for people: primary, backup, backfilling, joining, view-change, halted, ..."""
         if self.halted is not None:
             return "halted"
         assert self.state.op <= self.replica.op
         if self.replica.status is not Status.NORMAL:
             return self.replica.status.name.lower().replace("_", "-")
-        return "primary" if self.replica.primary == self.config.vsr.index else "backup"
+        if self.replica.primary == self.config.vsr.index:
+            return "primary"
+        return "backfilling" if self.replica.missing[1] else "backup"
 
     # -- the one way in
 

@@ -112,6 +112,6 @@ def role(one: Hosted) -> str:
     """One word for people."""
     if not one.started:
         return "unborn"
-    if not one.writable() and one.group.node.role in ("primary", "backup"):
+    if not one.writable() and one.group.node.role in ("primary", "backup", "backfilling"):
         return "read-only"
     return one.group.node.role
