@@ -44,7 +44,7 @@ from veritydb.vsr.config import Status
 from veritydb.vsr.effects import Commit
 from veritydb.vsr.log import Log
 from veritydb.vsr.messages import encode
-from veritydb.vsr.sessions import NEW, Duplicate, Sessions
+from veritydb.vsr.sessions import Sessions
 from veritydb.vsr.state import State
 
 SEEDS_MAX = 200
@@ -303,14 +303,11 @@ def _view_is_guessed() -> None:
 # -- meaning
 
 
-def _sessions_not_checked() -> None:
-    look = Sessions.check
+def _requests_not_remembered() -> None:
+    def record(self: Sessions, header: Any, op: Op, outcome: bytes) -> Sessions:
+        return self
 
-    def check(self: Sessions, header: Any) -> Any:
-        seen = look(self, header)
-        return NEW if isinstance(seen, Duplicate) else seen
-
-    put(Sessions, "check", check)
+    put(Sessions, "record", record)
 
 
 def _origins_not_checked() -> None:
@@ -442,7 +439,7 @@ CANARIES = (
     Canary("commit over a hole", ("agreement", ASSERTED), _commit_over_a_hole),
     Canary("commit of all that is held", ("durability", ASSERTED), _no_truncation_of_commit),
     Canary("view taken from a Prepare", ("views-durable", "halted"), _view_is_guessed),
-    Canary("sessions not checked", ("exactly-once", "replies"), _sessions_not_checked),
+    Canary("requests not remembered", ("exactly-once", "replies"), _requests_not_remembered),
     Canary("origins not checked", ("exactly-once",), _origins_not_checked),
     Canary("batch ids not checked", ("exactly-once",), _batches_not_checked),
     Canary("expectations ignored", ("streams",), _expectations_ignored),

@@ -189,13 +189,19 @@ class Nemesis:
     def _squeeze(self, group: Group, index: int, strike: Callable[[Group, int], None]) -> None:
         """Let one replica be all that the next quorum has of the last one, and strike it.
 
-        A minority sleeps while the rest goes on; then the rest is away and the minority wakes.
+        A minority sleeps, or is cut off from all but the clients, while the rest goes on; then the
+        rest is away and the minority is back.
         """
         others = [node for at, node in enumerate(group.nodes) if at != index]
         late = self._choices.sample("squeeze.late", others, len(group.nodes) // 2)
-        for node in late:
-            self._cluster.boxes[node].pause()
-        delay = self._choices.log_uniform("squeeze.long", 20 * MS, SECOND)
+        if self._choices.choose("squeeze.how", 2):
+            for node in late:
+                self._cluster.boxes[node].pause()
+        else:
+            rest = [node for node in group.nodes if node not in late]
+            self._cluster.network.block({(a, b) for a in late for b in rest})
+            self._cluster.network.block({(b, a) for a in late for b in rest})
+        delay = self._choices.log_uniform("squeeze.long", 20 * MS, 3 * SECOND)
         self._world.after(delay, self._squeezed, group, index, late, strike)
 
     def _squeezed(
@@ -204,6 +210,7 @@ class Nemesis:
         if self._stopped:
             return
         self._world.count("squeezes")
+        self._heal()
         strike(group, index)
         for at, node in enumerate(group.nodes):
             box = self._cluster.boxes[node]

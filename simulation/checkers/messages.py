@@ -81,6 +81,9 @@ class Promises(Checker):
         acked.setdefault(fact.incarnation, 0)
         if fact.kind not in ("PrepareOk", "DoViewChange") or fact.incarnation < newest:
             return
+        if fact.kind == "PrepareOk" and fact.op == 0:
+            # It only says that its primary was heard.
+            return
         if fact.kind == "PrepareOk":
             acked[fact.incarnation] = max(acked[fact.incarnation], fact.op)
         before = max((op for who, op in acked.items() if who < fact.incarnation), default=0)

@@ -42,7 +42,7 @@ def test_a_seed_takes_the_same_course_whatever_python_hashes_to(seed: int) -> No
     [
         ("acknowledged before sync", "durability"),
         ("view not durable", "views-durable"),
-        ("sessions not checked", "exactly-once"),
+        ("quorum too small", "durability"),
         ("expectations ignored", "streams"),
     ],
 )
