@@ -288,7 +288,10 @@ def acknowledge(s: State) -> None:
         mark("vsr.rotten_frame_not_acknowledged")
         durable = Op(s.log.faulty[rotten] - 1)
     digest = s.log.hash_at(durable)
-    if digest is not None and s.primary != s.index and not s.missing(durable):
+    if digest is None or s.missing(durable):
+        # A peer's snapshot stands for it: what it says is heard, but it vouches for no frame.
+        durable, digest = Op(0), merkle.NO_HASH
+    if s.primary != s.index:
         s.send(
             s.primary,
             PrepareOk(
