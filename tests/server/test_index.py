@@ -1,5 +1,7 @@
 """The stream index: equal to a plain dict of offsets, also over restarts and rebuilding."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,28 @@ def test_ops_that_a_peers_snapshot_stands_for_are_filled_in(
     index = StreamIndex(path, OWNER)
     check(index, log)
     index.close()
+
+
+def test_rows_of_what_was_told_before_a_skip_give_way(tmp_path: Path) -> None:
+    """Two runs of the same events, cut differently, would each look as if it lacked some."""
+    path = tmp_path / "index.db"
+    index = StreamIndex(path, OWNER)
+    log = [(op, op * 100, [Extent(7, op - 1, 1, 10)]) for op in range(1, 31)]
+    for landing, told_to in ((0, 5), (10, 15), (20, 30)):
+        if landing:
+            index.skip(landing)
+        for op, time, extents in log[landing:told_to]:
+            index.add(op, time, extents)
+            index.applied(op)
+        index.flush()
+    while index.gap is not None:
+        last = min(index.gap[1], index.gap[0] + 6)
+        index.fill(last, log[index.gap[0] - 1 : last])
+    index.close()
+    with closing(sqlite3.connect(path)) as db:
+        rows = db.execute("SELECT base, base + count FROM runs ORDER BY base").fetchall()
+    assert [base for base, _ in rows] == [0, *(end for _, end in rows[:-1])]
+    assert rows[-1][1] == 30
 
 
 def test_time_finds_the_first_row_that_matters(tmp_path: Path) -> None:
