@@ -4,7 +4,7 @@ import pytest
 
 from tests.node.lone import Site
 from tests.node.test_node import append, create
-from tests.node.three import Member, Three
+from tests.node.three import SNAPSHOT_ENTRIES, Member, Three
 from veritydb.node.events import SnapshotLoaded
 from veritydb.node.state import Applied, chunks, stands_for
 from veritydb.storage.verify import Tally, verify
@@ -147,6 +147,31 @@ def test_lost_messages_only_take_time(group: Three) -> None:
     level(group)
     assert late.installed
     assert sound(late).missing == 0
+
+
+def test_a_snapshot_that_is_being_taken_is_not_replaced_at_once(group: Three) -> None:
+    """Or under load a peer would begin again and again."""
+    write(group, 15)
+    late = backup(group)
+    asked: list[m.Message] = []
+
+    def parts(message: m.Message) -> bool:
+        if isinstance(message, m.RequestSnapshotPart):
+            asked.append(message)
+        return isinstance(message, m.SnapshotPart)
+
+    group.lost = parts
+    group.replace(late)
+    group.until(lambda: bool(asked))
+    stream = group.ask(create("busy")).stream
+    for number in range(2 * SNAPSHOT_ENTRIES):
+        group.ask(append(stream, b"%d" % number))
+    group.run(200)
+    assert len({each.op for each in asked if isinstance(each, m.RequestSnapshotPart)}) == 1
+    for number in range(3 * SNAPSHOT_ENTRIES):
+        group.ask(append(stream, b"%d" % number))
+    group.lost = lambda message: False
+    level(group)
 
 
 def test_a_state_that_is_not_what_its_snapshot_says_is_refused() -> None:

@@ -50,6 +50,8 @@ from veritydb.vsr.sessions import Duplicate, New
 RETRY_MS = 50
 # Frames name the outcome chain at an op at most a pipeline back; twice that never misses one.
 HEADS_KEPT = 2 * PIPELINE_OPS_MAX
+# While a peer takes our snapshot the next one waits, until so many times as much would be replayed.
+PATIENCE = 4
 
 
 class Node:
@@ -90,6 +92,7 @@ class Node:
         self._loaded: Applied | None = None
         self._begun = ref.op
         self._pulse_due = False
+        self._tell_members()
 
     # -- what anybody on the loop's thread may read between steps
 
@@ -355,17 +358,29 @@ class Node:
         self._begun = ref.op
         self._heads = OrderedDict([(state.op, state.outcomes)])
         self._snapshot_entries, self._snapshot_bytes = state.entries, 0
-        for index, incarnation in enumerate(state.members):
+        self._tell_members()
+
+    def _tell_members(self) -> None:
+        """Let the replica know whom the state of a snapshot names.
+
+        At a start too: a crash may have come between a peer's snapshot and the next view state.
+        """
+        for index, incarnation in enumerate(self.state.members):
             if incarnation > self.replica.members[index]:
-                self.replica.replace_member(index, incarnation, state.op)
+                self.replica.replace_member(index, incarnation, self.state.op)
+        assert len(self.replica.members) == len(self.state.members)
 
     def _maybe_snapshot(self, frame: Frame, out: list[Effect]) -> None:
         """Ask for a snapshot when a restart would have too much to replay."""
         fresh_entries = self.state.entries - self._snapshot_entries
         assert fresh_entries >= 0
         assert frame.header.op == self.state.op
-        due = fresh_entries >= self.config.snapshot_entries
-        if self._snapshot_busy or not (due or self._snapshot_bytes >= self.config.snapshot_bytes):
+        patience = PATIENCE if self.replica.giving else 1
+        due = (
+            fresh_entries >= self.config.snapshot_entries * patience
+            or self._snapshot_bytes >= self.config.snapshot_bytes * patience
+        )
+        if self._snapshot_busy or not due:
             return
         self._snapshot_busy = True
         self._snapshot_entries = self.state.entries

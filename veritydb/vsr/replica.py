@@ -173,6 +173,12 @@ class Replica:
         return (work.floor, work.proof.op) if work is not None else (Op(0), Op(0))
 
     @property
+    def giving(self) -> bool:
+        """Whether a peer is just taking our snapshot: a newer one would make it begin again."""
+        s = self._s
+        return s.given_at > 0 and s.now - s.given_at < 4 * s.config.fetch
+
+    @property
     def taking(self) -> Op:
         """The op of the peer's snapshot that is on its way here, or 0."""
         work = self._s.transfer

@@ -116,6 +116,7 @@ class State:
         self.snapshot = block.snapshot
         self.transfer: Transfer | None = None
         self.transfer_due = 0
+        self.given_at = 0
         self.backfill = backfill_of(recovered)
         self.commit: Op = block.snapshot.op
         self.applied_op: Op = block.snapshot.op

@@ -265,6 +265,7 @@ def on_request_part(s: State, message: RequestSnapshotPart) -> None:
     if not message.at < ref.size or not message.size:
         mark("vsr.part_that_does_not_exist")
         return
+    s.given_at = s.now
     if not s.reads_for(Purpose.SERVE_SNAPSHOT, to):
         token = s.next_token(Purpose.SERVE_SNAPSHOT, to)
         size = min(message.size, CATCH_UP_BYTES_MAX, ref.size - message.at)
