@@ -26,6 +26,8 @@ from veritydb.vsr.messages import Message
 
 BUCKET_NS = 50_000_000
 SLOW_NS = 5_000_000
+# Without a tick for so long the node's idea of the time is no good to stamp an entry with.
+STALE_NS = 100_000_000
 APPLIERS_KEPT = 64
 
 REASONS = {
@@ -108,7 +110,8 @@ class Group:
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._buckets: dict[int, list[int]] = {}
-        self._next_bucket = time.monotonic_ns() // BUCKET_NS
+        self._ticked = time.monotonic_ns()
+        self._next_bucket = self._ticked // BUCKET_NS
         self._appliers: list[tuple[int, int]] = []
         self._applied = node.applied
         self._perform = self._table()
@@ -188,7 +191,7 @@ class Group:
 
     def tick(self, wall: int) -> None:
         """Time passed. Also ends what has waited too long."""
-        now = time.monotonic_ns()
+        now = self._ticked = time.monotonic_ns()
         self.post(Tick(now, wall))
         bucket = now // BUCKET_NS
         while self._next_bucket < bucket:
@@ -237,6 +240,10 @@ class Group:
             raise Refused(EdgeCode.STOPPING)
         if not self._world.writable():
             raise Refused(EdgeCode.READ_ONLY, retry_after_ms=1_000)
+        if time.monotonic_ns() - self._ticked > STALE_NS:
+            # After a pause of the process calls come before timers. Stamped with the time before
+            # the pause, an entry would seem to come from the future, and be refused for it.
+            self.tick(time.time_ns())
         self.counters.submitted += 1
         token, future = self._wait(timeout_ms)
         self.post(Submitted(token, entry))
