@@ -17,7 +17,7 @@ from nemesis.ledger import Ledger, digest_of
 from veritydb import aio
 from veritydb.aio import AsyncClient, AsyncStream
 from veritydb.client.values import LINEARIZABLE, RecordedEvent
-from veritydb.types.errors import Applied, VerityError, WrongExpectedOffset
+from veritydb.types.errors import Applied, InvalidInput, VerityError, WrongExpectedOffset, code_name
 from veritydb.types.event import Event
 from veritydb.types.labels import GLOBAL, DataClass, Placement, Region
 from veritydb.types.limits import MIB
@@ -65,6 +65,7 @@ class Publishers:
         self.ledgers = {one.name: Ledger() for one in plan}
         self.failure: BaseException | None = None
         self.errors: dict[str, int] = {}
+        self.wronged: list[str] = []
         self.silence = 0.0
         self._url = url
         self._seed = seed
@@ -137,9 +138,12 @@ class Publishers:
         self._last = now
 
     def met(self, error: VerityError) -> None:
-        """Note an error."""
-        name = f"{type(error).__name__} ({error.applied.value})"
+        """Note an error. What is sent here is in order, so nobody may call it wrong."""
+        code = code_name(error.code) if error.code else type(error).__name__
+        name = f"{code} ({error.applied.value})"
         self.errors[name] = self.errors.get(name, 0) + 1
+        if isinstance(error, InvalidInput):
+            self.wronged.append(f"a sound append was refused: {error}")
 
 
 class Writer:

@@ -75,7 +75,7 @@ class Run:
         verdicts = {one.name: self._verdict(one, token) for one in self._publishers.plan}
         self._say("stopping the nodes, and checking every byte they wrote")
         self._nodes.stop()
-        problems = [*self._faults.problems, *self._verify()]
+        problems = [*self._faults.problems, *self._publishers.wronged[:5], *self._verify()]
         for name, verdict in verdicts.items():
             problems += [f"{name}: {problem}" for problem in verdict.problems]
         flatness = {name: memory.judge(found) for name, found in self._samples.items()}
