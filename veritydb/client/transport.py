@@ -1,4 +1,4 @@
-"""Connecting pycapnp to a node, with the small writes of one pass of the loop joined."""
+"""Connecting pycapnp to a node, over TCP or a socket that is there already."""
 
 import asyncio
 import socket
@@ -8,60 +8,7 @@ from typing import Any
 import capnp
 
 from veritydb.client.routing import split_address
-
-JOIN_BELOW = 32 << 10
-FLUSH_AT = 256 << 10
-
-
-class Joining:
-    """Stands in for a transport. pycapnp writes every piece of a message by itself."""
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Write to `transport`."""
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._scheduled = False
-
-    def __getattr__(self, name: str) -> Any:
-        """All that is not about writing is the transport's own."""
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Write soon: together with the rest of this pass of the loop."""
-        if len(data) >= JOIN_BELOW:
-            self.flush()
-            self._transport.write(data)
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > FLUSH_AT:
-            self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._later)
-
-    def _later(self) -> None:
-        self._scheduled = False
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what was gathered."""
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(pieces))
-
-    def write_eof(self) -> None:
-        """End the writing side."""
-        self.flush()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        """Write what is left, then close."""
-        self.flush()
-        self._transport.close()
-
+from veritydb.wire.joining import Joining
 
 Dial = Callable[[str], Awaitable[Any]]
 """Makes a connected AsyncIoStream for an address. Raises OSError."""

@@ -1,8 +1,7 @@
-"""Connections: pycapnp's streams over transports that gather small writes and can stop reading.
+"""Connections: pycapnp's streams over transports that join small writes and can stop reading.
 
-pycapnp hands each piece of a message to the transport by itself, which would be a system call each.
-A gate joins what one pass of the loop writes. Its reading side can be held, which is how a client
-that asks for more than it takes is slowed down: what it sends waits in its own kernel.
+A gate's reading side can be held, which is how a client that asks for more than it takes is slowed
+down: what it sends waits in its own kernel.
 """
 
 import asyncio
@@ -13,8 +12,8 @@ from typing import Any
 
 import capnp
 
-JOIN_BELOW = 32 << 10
-FLUSH_AT = 256 << 10
+from veritydb.wire.joining import Joining
+
 UNSENT_MAX = 8 << 20
 
 
@@ -24,15 +23,11 @@ class Room:
     used = 0
 
 
-class Gate:
+class Gate(Joining):
     """Stands in for a transport between asyncio and pycapnp's protocol object."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._scheduled = False
+        super().__init__(transport, loop)
         self._held = False
         self._reading = False
         self._pausing = False
@@ -83,29 +78,7 @@ class Gate:
         self._promised = max(0, self._promised - len(data))
         if self._waiting:
             self._admit()
-        if len(data) >= JOIN_BELOW:
-            self.flush()
-            self._transport.write(data)
-            return
-        self._pieces.append(data)
-        self._size += len(data)
-        if self._size > FLUSH_AT:
-            self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._flush_later)
-
-    def _flush_later(self) -> None:
-        self._scheduled = False
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what was gathered."""
-        if not self._pieces:
-            return
-        pieces, self._pieces, self._size = self._pieces, [], 0
-        if not self._transport.is_closing():
-            self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        super().write(data)
 
     def unsent(self) -> int:
         """Bytes of answers that the other side has not taken yet, as far as this side can tell.
@@ -149,35 +122,11 @@ class Gate:
 
     # -- the rest of a transport, as the protocol uses it
 
-    def write_eof(self) -> None:
-        """End the writing side."""
-        self.flush()
-        self._transport.write_eof()
-
-    def can_write_eof(self) -> bool:
-        """Whether the writing side can be ended alone."""
-        able: bool = self._transport.can_write_eof()
-        return able
-
-    def close(self) -> None:
-        """Write what is left, then close."""
-        self.flush()
-        self._transport.close()
-
     def abort(self) -> None:
         """Close at once and drop what is left."""
         self._pieces.clear()
         self._size = 0
         self._transport.abort()
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or about to be."""
-        closing: bool = self._transport.is_closing()
-        return closing
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """What the transport knows of the connection."""
-        return self._transport.get_extra_info(name, default)
 
 
 Serve = Callable[[Any, Gate], Awaitable[None]]
