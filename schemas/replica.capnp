@@ -7,6 +7,8 @@ struct PeerHello {
   node @2 :Text;
   instance @3 :Data;          # 16 random bytes made with the node's data directory
   replicas @4 :List(ReplicaId);   # that the node holds
+  check @5 :UInt32;           # CRC32C of the above (veritydb/server/peers.py): what is remembered
+                              # of a peer, or held against it, must not be a bit lost on the way
 }
 
 struct ReplicaId {
@@ -16,9 +18,10 @@ struct ReplicaId {
 }
 
 interface Peers {
-  hello @0 (req :PeerHello) -> (accepted :Bool, reason :Text, lost :Bool);
+  hello @0 (req :PeerHello) -> (accepted :Bool, reason :Text, lost :Bool, instance :Data);
   # Accepted: whoever asked is remembered, durably, by its instance. `lost`: one of its replicas is
-  # remembered with another instance, so its data directory is not the one that made the promises.
+  # remembered with another instance, so its data directory is not the one that made the promises;
+  # `instance` then repeats the one that was judged.
   deliver @1 (header :Data, body :Data) -> ();
   # One way: nobody waits for the result. `header` names group, sender and kind.
 }

@@ -8,11 +8,13 @@ protocol's failure detector.
 import asyncio
 import random
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import capnp
+from crc32c import crc32c
 
 from veritydb.server.config import Config, split_address
 from veritydb.server.datadir import DataDir
@@ -47,6 +49,17 @@ def pack(message: Message) -> Buffers:
     """A message as the two fields of a call."""
     first, *rest = encode(message)
     return first, b"".join(rest)
+
+
+def check_of(hello: Any) -> int:
+    """The checksum of what a hello says. Its texts and lists are short; their lengths count too."""
+    words = [hello.protocolVersion, len(hello.replicas)]
+    for one in hello.replicas:
+        words += [one.group, one.index, one.incarnation]
+    name = hello.node.encode()
+    sizes = [len(hello.cluster), len(name), len(hello.instance)]
+    numbers = struct.pack(f"<{len(words) + len(sizes)}I", *words, *sizes)
+    return int(crc32c(b"".join((numbers, hello.cluster, name, hello.instance))))
 
 
 class Link:
@@ -172,6 +185,8 @@ class PeerHandler(PeersServer):  # type: ignore[misc]
         result.accepted = not reason
         result.reason = reason
         result.lost = lost
+        if lost:
+            result.instance = context.params.req.instance
         self.greeted = not reason
 
     async def deliver_context(self, context: Any) -> None:
@@ -247,11 +262,12 @@ class Peers:
             to.group = one.part.number
             to.index = one.who.index
             to.incarnation = one.who.incarnation
+        req.check = check_of(req)
         return req
 
     def answered(self, link: Link, answer: Any) -> bool:
         """Take a peer's answer to our hello; whether it takes messages from us."""
-        if answer.lost:
+        if answer.lost and answer.instance == self._data.instance:
             self._fatal(
                 "lost_disk",
                 LostDisk(
@@ -307,6 +323,8 @@ class Peers:
             return f"this node speaks protocol version {PROTOCOL_VERSION}", False
         if req.cluster != self._config.cluster_id:
             return "another cluster, or another layout of it", False
+        if req.check != check_of(req):
+            return "damaged on the way", False
         name, instance = req.node, req.instance
         if name not in self._links or len(instance) != 16:
             return "no peer of this node", False
