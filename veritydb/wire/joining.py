@@ -5,6 +5,7 @@ What one pass of the loop writes goes out together.
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 JOIN_BELOW = 32 << 10
@@ -53,9 +54,12 @@ class Joining:
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def write_eof(self) -> None:
-        """End the writing side."""
+        """End the writing side, if there still is another side to be told."""
         self.flush()
-        self._transport.write_eof()
+        # Where the other side is gone the system has no connection to end. pycapnp would pass that
+        # on to the loop, where it stops everything; that the connection is lost shows by itself.
+        with contextlib.suppress(OSError):
+            self._transport.write_eof()
 
     def close(self) -> None:
         """Write what is left, then close."""
