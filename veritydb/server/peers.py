@@ -39,7 +39,7 @@ WINDOW_BYTES = 32 << 20
 CONNECT_SECONDS = 2.0
 RETRY_FIRST = 0.02
 RETRY_MAX = 0.5
-SILENT_MS = 10_000
+SILENT_MS = 5_000
 HELLO_SECONDS = 10.0
 
 Buffers = tuple[bytes, bytes]
@@ -62,6 +62,15 @@ def check_of(hello: Any) -> int:
     return int(crc32c(b"".join((numbers, hello.cluster, name, hello.instance))))
 
 
+class Flight:
+    """The calls of one connection that are not answered yet."""
+
+    def __init__(self) -> None:
+        self.calls: set[Any] = set()
+        self.bytes = 0
+        self.answered = 0
+
+
 class Link:
     """Our side of the connection to one peer: we call, it listens."""
 
@@ -73,8 +82,7 @@ class Link:
         self._cap: Any = None
         self._queue: deque[Buffers] = deque()
         self._queued = 0
-        self._flying: set[Any] = set()
-        self._flying_bytes = 0
+        self._flight = Flight()
         self.dropped = 0
 
     # -- sending, on the loop's thread and never waiting
@@ -90,9 +98,9 @@ class Link:
         self._pump()
 
     def _pump(self) -> None:
+        flight = self._flight
         while self._queue and self.up:
-            busy = self._flying_bytes > WINDOW_BYTES or len(self._flying) >= WINDOW_CALLS
-            if busy:
+            if flight.bytes > WINDOW_BYTES or len(flight.calls) >= WINDOW_CALLS:
                 return
             header, body = self._queue.popleft()
             self._queued -= len(header) + len(body)
@@ -104,12 +112,14 @@ class Link:
         call = next(self._cap.deliver(header=header, body=body).__await__())
         call._asyncio_future_blocking = False
         size = len(header) + len(body)
-        self._flying.add(call)
-        self._flying_bytes += size
+        flight = self._flight
+        flight.calls.add(call)
+        flight.bytes += size
 
         def done(future: Any) -> None:
-            self._flying.discard(future)
-            self._flying_bytes -= size
+            flight.calls.discard(future)
+            flight.bytes -= size
+            flight.answered += 1
             if not future.cancelled() and future.exception() is not None:
                 # The connection is gone; `keep` sees that by itself.
                 return
@@ -136,7 +146,7 @@ class Link:
                 if accepted:
                     self._cap, self.up, delay = cap, True, RETRY_FIRST
                     self._peers.reached(self)
-                    await client.on_disconnect()
+                    await self._lasts(client)
             except (OSError, TimeoutError, capnp.KjException):
                 # Whatever it was, the next attempt comes soon.
                 pass
@@ -150,8 +160,29 @@ class Link:
             await asyncio.sleep(delay * random.uniform(0.5, 1.5))
             delay = min(delay * 2, RETRY_MAX)
 
+    async def _lasts(self, client: Any) -> None:
+        """Wait until the connection ends, or leaves all calls unanswered for a while.
+
+        The latter can last for ever: where the length of a message was damaged on the way, all that
+        follows is taken for the rest of it.
+        """
+        ended = asyncio.ensure_future(client.on_disconnect())
+        flight = self._flight
+        try:
+            while not ended.done():
+                waited_for, answered = bool(flight.calls), flight.answered
+                await asyncio.wait([ended], timeout=SILENT_MS / 1000)
+                if waited_for and flight.answered == answered and not ended.done():
+                    self._peers.log.warning("peer.answers_nothing", peer=self.name)
+                    return
+            ended.result()
+        finally:
+            ended.cancel()
+
     def _ended(self) -> None:
         self.up = False
+        # Calls that were never answered belong to a connection that is no more.
+        self._flight = Flight()
         self._cap = None
         self._queue.clear()
         self._queued = 0
