@@ -86,6 +86,8 @@ class Connection:
                 self._capabilities[name] = getattr(await getattr(session, name)(), name)
         except capnp.KjException as error:
             raise _translated(error) from None
+        except UnicodeDecodeError:
+            raise Lost from None
         finally:
             # As in `call`.
             door = answer = session = None

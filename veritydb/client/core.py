@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import capnp
+
 from veritydb.client.connection import Connection, Lost
 from veritydb.client.convert import group_infos, node_status
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
@@ -122,6 +124,10 @@ class Core:
         except Lost:
             self.pool.failed(connection)
             raise
+        except (capnp.KjException, UnicodeDecodeError):
+            # What came is no answer: it was damaged on the way, and so may be what follows it.
+            self.pool.failed(connection)
+            raise Lost from None
 
     # -- the primary of a group
 
@@ -234,14 +240,14 @@ class Core:
         try:
             async with asyncio.timeout(timeout):
                 connection = await self.pool.get(address)
-                answer = await self._tried(connection, _ask_status, Deadline(timeout))
-                return node_status(address, answer.status)
+                return await self._tried(connection, _ask_status, Deadline(timeout))
         except (CannotConnect, Lost, TimeoutError, VerityError):
             return NodeStatus(address=address, reachable=False)
 
 
-async def _ask_status(connection: Connection, deadline: Deadline) -> Any:
-    return await connection.call("cluster", "status")
+async def _ask_status(connection: Connection, deadline: Deadline) -> NodeStatus:
+    answer = await connection.call("cluster", "status")
+    return node_status(connection.address, answer.status)
 
 
 class _Known:
