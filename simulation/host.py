@@ -401,9 +401,7 @@ class Host:
 
         def write() -> ev.Event:
             self.world.count("snapshots")
-            (base,) = self.store.read_headers(effect.op, effect.op)
-            assert base.hash == effect.header_hash
-            composer = self.store.begin_snapshot(base, effect.outcomes)
+            composer = self.store.begin_snapshot(effect.base, effect.outcomes)
             for each in made:
                 composer.add(each)
             return ev.SnapshotWritten(composer.finish())

@@ -120,9 +120,7 @@ class Site:
         return None
 
     def write_snapshot(self, effect: TakeSnapshot) -> SnapshotRef:
-        (base,) = self.store.read_headers(effect.op, effect.op)
-        assert base.hash == effect.header_hash
-        composer = self.store.begin_snapshot(base, effect.outcomes)
+        composer = self.store.begin_snapshot(effect.base, effect.outcomes)
         for chunk in effect.chunks:
             composer.add(chunk)
         return composer.finish()

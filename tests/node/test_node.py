@@ -6,11 +6,13 @@ import pytest
 from tests.node.lone import CLUSTER, GROUP, IDENTITY, Site
 from veritydb.kernel.state import KERNEL_VERSION
 from veritydb.node.applier import Halted, apply_frame
-from veritydb.node.effects import RefuseReason
+from veritydb.node.effects import RefuseReason, TakeSnapshot
 from veritydb.node.state import Applied, BadSnapshot, chunks, load
+from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.store import Store
 from veritydb.streams.commands import CreateStream
 from veritydb.types import merkle, outcome
+from veritydb.types.durable import SnapshotRef
 from veritydb.types.entry import (
     EXPECT_ANY,
     EXPECT_NO_STREAM,
@@ -255,3 +257,18 @@ def test_while_log_time_leads_the_clock_requests_are_refused_at_once() -> None:
     site.now += 10 * MS_NS
     site.step(Tick(site.now, wall + 10 * MS_NS))
     assert site.ask(create("letters")).code is Code.OK
+
+
+class Rotting(Site):
+    """Its record of the op that a snapshot describes rots before the snapshot is written."""
+
+    def write_snapshot(self, effect: TakeSnapshot) -> SnapshotRef:
+        self.disk.rot("headers", RECORD_BYTES * effect.base.op + 40)
+        return super().write_snapshot(effect)
+
+
+def test_a_snapshot_needs_no_record_that_may_have_rotted() -> None:
+    site = Rotting(snapshot_entries=2)
+    opened(site)
+    assert site.halted is None
+    assert site.store.superblock.snapshot.op > 0

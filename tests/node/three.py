@@ -110,8 +110,7 @@ class Member:
         return None
 
     def write_snapshot(self, effect: fx.TakeSnapshot) -> ev.Event:
-        (base,) = self.store.read_headers(effect.op, effect.op)
-        composer = self.store.begin_snapshot(base, effect.outcomes)
+        composer = self.store.begin_snapshot(effect.base, effect.outcomes)
         for chunk in effect.chunks:
             composer.add(chunk)
         return ev.SnapshotWritten(composer.finish())

@@ -12,6 +12,7 @@ import msgspec
 
 from veritydb.kernel.effects import Reclaim, WakeConsumer, WakeProjection
 from veritydb.types.durable import SnapshotRef, ViewState
+from veritydb.types.frame import Header
 from veritydb.types.ids import Offset, Op, StreamId
 from veritydb.types.outcome import Outcome
 from veritydb.vsr.effects import (
@@ -100,14 +101,13 @@ class IndexRuns(msgspec.Struct, frozen=True, gc=False):
 
 
 class TakeSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """Write these chunks as a snapshot of the state after `op`; answered by `SnapshotWritten`.
+    """Write these chunks as a snapshot of the state after `base`; answered by `SnapshotWritten`.
 
     The chunks are made as they are asked for, each within about 2 ms, from a state that no longer
     changes; ask for them between steps. Outcomes are to be synced before the answer.
     """
 
-    op: Op
-    header_hash: bytes
+    base: Header
     outcomes: bytes
     chunks: Iterator[bytes]
 

@@ -386,7 +386,7 @@ class Node:
         self._snapshot_entries = self.state.entries
         self._snapshot_bytes = 0
         state = self.state
-        out.append(TakeSnapshot(state.op, frame.header.hash, state.outcomes, chunks(state)))
+        out.append(TakeSnapshot(frame.header, state.outcomes, chunks(state)))
 
 
 def _repeated(first: Outcome) -> Outcome:

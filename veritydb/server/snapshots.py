@@ -70,10 +70,8 @@ class SnapshotTask:
     # -- on the writer's thread
 
     def _begin(self) -> Event | None:
-        (base,) = self._store.read_headers(self._effect.op, self._effect.op)
-        assert base.hash == self._effect.header_hash
         try:
-            self._composer = self._store.begin_snapshot(base, self._effect.outcomes)
+            self._composer = self._store.begin_snapshot(self._effect.base, self._effect.outcomes)
         except DiskFull:
             self._given_up()
         return None
@@ -94,7 +92,7 @@ class SnapshotTask:
     def _given_up(self) -> None:
         """Without a newer snapshot a restart replays more; nothing else is lost."""
         self._composer = None
-        self._log.warning("snapshot.no_space", op=self._effect.op)
+        self._log.warning("snapshot.no_space", op=self._effect.base.op)
 
     def _finish(self) -> Event | None:
         if self._composer is None:
