@@ -10,18 +10,27 @@ from veritydb.client.connection import Connection
 from veritydb.client.convert import from_rules, group_infos, to_rules
 from veritydb.client.core import STATUS_TIMEOUT_S, Core
 from veritydb.client.deadline import Deadline
+from veritydb.client.given import (
+    check_class,
+    check_group,
+    check_number,
+    check_retention,
+    check_tenant,
+    check_type,
+    sequence_of,
+)
 from veritydb.client.refusal import check_flat
 from veritydb.client.values import GroupInfo, NodeStatus, Policy
-from veritydb.policy.state import Rules
+from veritydb.policy.state import ClassRetention, Rules
 from veritydb.types.errors import (
     Applied,
     DeadlineExceeded,
-    InvalidInput,
     PolicyConflict,
     Unavailable,
 )
-from veritydb.types.ids import GLOBAL_GROUP, GROUP_ID_MAX
+from veritydb.types.ids import GLOBAL_GROUP
 from veritydb.types.labels import Placement
+from veritydb.types.limits import REPLICAS_MAX
 
 POLL_S = 0.02
 
@@ -57,6 +66,8 @@ class AsyncAdmin:
         Raises PolicyConflict otherwise. Rules can only narrow what is built in.
         """
         check_group(group)
+        check_rules(rules)
+        check_number(expected_version, "a policy's version")
         deadline = self.core.deadline(timeout)
         attempts = 0
 
@@ -127,6 +138,8 @@ class AsyncAdmin:
         timeout: float | None = None,
     ) -> AsyncGenerator[AuditPage, None]:
         """What `audit` and (with `every`) `audit_export` are made of, page by page."""
+        check_tenant(tenant)
+        check_number(from_op, "an op", low=1)
         for group in self._groups(placement):
             async for page in audit.pages(self.core, tenant, group, from_op, every, timeout):
                 yield page
@@ -139,6 +152,7 @@ class AsyncAdmin:
         timeout: float | None = None,
     ) -> list[AuditProof]:
         """Check the outcome chain from its first op. Raises CorruptData where it does not hold."""
+        check_tenant(tenant)
         proofs = []
         for group in self._groups(placement):
             chain = ChainCheck(group, tenant)
@@ -165,7 +179,7 @@ class AsyncAdmin:
 
     async def status(self, *, timeout: float = STATUS_TIMEOUT_S) -> list[NodeStatus]:
         """Ask every node how it is; one that does not answer is not `reachable`."""
-        self.core.pool.check()
+        self.core.deadline(timeout)
         addresses = self.core.routing.addresses
         return list(await asyncio.gather(*(self.core.status_of(one, timeout) for one in addresses)))
 
@@ -196,6 +210,7 @@ class AsyncAdmin:
         the outcome is unknown, and `status` tells.
         """
         check_group(group)
+        check_number(index, "an index", high=REPLICAS_MAX - 1)
 
         async def send(connection: Connection, deadline: Deadline) -> int:
             answer = await connection.call(
@@ -222,7 +237,16 @@ def read_policy(result: Any) -> Policy:
     return Policy(policy.version, from_rules(policy.rules), policy.group)
 
 
-def check_group(group: int) -> None:
-    """Refuse what is no group. Raises InvalidInput."""
-    if not 0 <= group <= GROUP_ID_MAX:
-        raise InvalidInput("a group is a number of 16 bits")
+def check_rules(rules: Rules) -> None:
+    """Refuse rules that cannot be written down. Raises InvalidInput."""
+    check_type(rules, Rules, "rules are Rules")
+    check_type(rules.deidentified_global, bool, "deidentified_global is True or False")
+    check_type(rules.non_phi_global, bool, "non_phi_global is True or False")
+    for tenant in sequence_of(rules.tenants, "tenants"):
+        check_tenant(tenant)
+    for region in sequence_of(rules.regions, "regions"):
+        check_type(region, str, "a region is given by its name")
+    for row in sequence_of(rules.retention, "retentions"):
+        check_type(row, ClassRetention, "a retention of rules is a ClassRetention")
+        check_class(row.data_class)
+        check_retention(row.retention)

@@ -12,6 +12,13 @@ from veritydb.client.connection import Connection
 from veritydb.client.convert import TO_CLASS, stream_info, to_placement, to_retention
 from veritydb.client.core import Core
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
+from veritydb.client.given import (
+    check_name,
+    check_retention,
+    check_tenant,
+    check_type,
+    sequence_of,
+)
 from veritydb.client.refusal import check
 from veritydb.client.routing import Routing, parse_url
 from veritydb.client.stream import AsyncStream, show
@@ -30,16 +37,14 @@ from veritydb.types.errors import (
     AmbiguousStream,
     InvalidInput,
     NoSuchStream,
-    TooLarge,
     Unavailable,
     UnreachablePlacement,
     VerityError,
     WrongExpectedOffset,
 )
 from veritydb.types.event import Event
-from veritydb.types.ids import U64_MAX
 from veritydb.types.labels import DataClass, Placement
-from veritydb.types.limits import LIST_ENTRIES_MAX, NAME_BYTES_MAX
+from veritydb.types.limits import LIST_ENTRIES_MAX
 from veritydb.types.retention import Retention
 from veritydb.wire.batch import join_batches
 
@@ -92,8 +97,7 @@ class AsyncClient(AsyncAdmin):
             "placement": to_placement(placement),
         }
         if retention is not None:
-            if not retention.valid:
-                raise InvalidInput("a bound of a retention is out of range")
+            check_retention(retention)
             request["retention"] = to_retention(retention)
 
         async def create(connection: Connection, deadline: Deadline) -> StreamInfo:
@@ -208,7 +212,11 @@ class AsyncClient(AsyncAdmin):
 
         The stream is looked up once and remembered.
         """
-        opts = opts or PublishOptions()
+        opts = PublishOptions() if opts is None else opts
+        check_type(opts, PublishOptions, "opts are PublishOptions")
+        check_name(stream)
+        check_tenant(tenant)
+        found = sequence_of(payloads, "payloads")
         key = (tenant, stream, opts.placement)
         handle = self._found.get(key)
         if handle is None:
@@ -217,7 +225,7 @@ class AsyncClient(AsyncAdmin):
             )
             self._found[key] = handle
         return await handle.append(
-            [Event(opts.type, payload) for payload in payloads],
+            [Event(opts.type, payload) for payload in found],
             expected=opts.expected,
             origin=opts.origin,
             origin_seq=opts.origin_seq,
@@ -237,6 +245,9 @@ class AsyncClient(AsyncAdmin):
         events only checks its stream, which then needs an exact offset or NO_STREAM.
         """
         deadline = self.core.deadline(timeout)
+        check_type(writes, Mapping, "what is appended is a mapping from streams to events")
+        for handle in writes:
+            check_type(handle, AsyncStream, "what is appended to is a stream of this client")
         asked = {
             handle: one if isinstance(one, Write) else Write(one) for handle, one in writes.items()
         }
@@ -296,26 +307,6 @@ def exact(expected: Expected | int) -> int | None:
     """Return how an entry spells an expectation that names one offset, else None."""
     where = expectation(expected)
     return where if where <= OFFSET_MAX or where == EXPECT_NO_STREAM else None
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that no stream can have. Raises InvalidInput."""
-    try:
-        size = len(name.encode())
-    except (UnicodeEncodeError, AttributeError):
-        raise InvalidInput("a stream's name is text") from None
-    if size == 0:
-        raise InvalidInput("a stream's name is not empty")
-    if size > NAME_BYTES_MAX:
-        raise TooLarge(
-            f"a name of {size} bytes; the limit is {NAME_BYTES_MAX}", limit=NAME_BYTES_MAX
-        )
-
-
-def check_tenant(tenant: int) -> None:
-    """Refuse what is no tenant. Raises InvalidInput."""
-    if not 0 <= tenant <= U64_MAX:
-        raise InvalidInput("a tenant is a number of 64 bits")
 
 
 @asynccontextmanager

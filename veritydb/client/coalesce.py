@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from veritydb.client.deadline import Deadline
+from veritydb.client.given import events_of
 from veritydb.client.values import Appended
 from veritydb.types.errors import Applied, Closed, DeadlineExceeded, InvalidInput, VerityError
 from veritydb.types.event import Event
@@ -89,6 +90,8 @@ class Coalescer:
 
     async def append(self, events: Sequence[Event], deadline: Deadline) -> Appended:
         """Append, together with whoever else is appending."""
+        # A copy: what the caller does to a list meanwhile must not change what is sent or counted.
+        events = events_of(events)
         if not events:
             raise InvalidInput("a batch without events")
         loop = asyncio.get_running_loop()

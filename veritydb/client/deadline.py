@@ -15,6 +15,8 @@ class Deadline:
 
     def __init__(self, timeout: float) -> None:
         """Begin now. Raises InvalidInput for what is no length of time."""
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise InvalidInput("a timeout is a number of seconds")
         if not 0 < timeout <= TIMEOUT_MAX_S:
             raise InvalidInput(f"a timeout is more than 0 and at most {TIMEOUT_MAX_S:.0f} seconds")
         self.at = time.monotonic() + timeout

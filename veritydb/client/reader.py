@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from veritydb.client.connection import Connection
 from veritydb.client.convert import to_marks
 from veritydb.client.core import Core
 from veritydb.client.deadline import Deadline
+from veritydb.client.given import check_number, check_type
 from veritydb.client.pages import Page, Stored
 from veritydb.client.values import LOCAL, Consistency, Token, Truncated
 from veritydb.types.entry import OFFSET_MAX
@@ -37,13 +39,17 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse what no node could answer."""
         if self.from_offset is not None and self.from_time is not None:
             raise InvalidInput("a read begins at an offset or at a time, not at both")
-        for bound in (self.from_offset, self.from_time):
-            if bound is not None and not 0 <= bound <= OFFSET_MAX:
-                raise InvalidInput("a read begins at 0 or later")
-        if self.limit is not None and self.limit < 1:
-            raise InvalidInput("a read's limit is at least 1")
-        if not 0 <= self.max_bytes <= READ_BYTES_MAX:
-            raise InvalidInput(f"a page has at most {READ_BYTES_MAX} bytes")
+        if self.from_offset is not None:
+            check_number(self.from_offset, "the offset of a read", high=OFFSET_MAX)
+        if self.from_time is not None:
+            check_number(self.from_time, "the time of a read", high=OFFSET_MAX)
+        if self.limit is not None:
+            check_number(self.limit, "a read's limit", low=1)
+        check_number(self.max_bytes, "the size of a page", high=READ_BYTES_MAX)
+        check_type(self.backwards, bool, "backwards is True or False")
+        check_type(self.consistency, Consistency, "a consistency is LOCAL or LINEARIZABLE")
+        check_type(self.at_least, (Token, NoneType), "at_least is a token")
+        check_type(self.node, (str, NoneType), "a node's name is text")
         if self.at_least is not None and self.consistency is not LOCAL:
             raise InvalidInput("a linearizable read needs no token")
 

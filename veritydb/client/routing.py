@@ -6,6 +6,7 @@ Time is a number that the caller gives, in seconds.
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
+from veritydb.client.given import check_class, check_placement, check_type
 from veritydb.client.values import GroupInfo
 from veritydb.policy.placement import Directory, group_for_placement, placement_of, region_name
 from veritydb.types.errors import InvalidInput, PlacementRefused, UnreachablePlacement
@@ -21,6 +22,7 @@ SUSPECT_S = 1.0
 
 def parse_url(url: str) -> tuple[str, ...]:
     """Return the addresses of `veritydb://host:port,host:port`. Raises InvalidInput."""
+    check_type(url, str, "a URL is text")
     scheme, separator, rest = url.partition("://")
     if not separator or scheme != SCHEME:
         raise InvalidInput(f"the URL does not begin with {SCHEME}://")
@@ -86,6 +88,8 @@ class Routing:
 
     def group_for_new(self, data_class: DataClass, placement: Placement) -> int:
         """Return the group for a new stream. Raises PlacementRefused or UnreachablePlacement."""
+        check_class(data_class)
+        check_placement(placement)
         group = group_for_placement(self.directory(), data_class, placement)
         if group is Code.PLACEMENT_REFUSED:
             raise PlacementRefused(f"{data_class.name} may not lie in {placement}")
@@ -95,6 +99,7 @@ class Routing:
 
     def group_at(self, placement: Placement) -> int:
         """Return the group that serves a placement. Raises UnreachablePlacement."""
+        check_placement(placement)
         wanted = region_name(placement)
         for info in self._groups.values():
             if info.region == wanted:

@@ -9,6 +9,7 @@ from veritydb.client.connection import Connection
 from veritydb.client.convert import stream_info, to_retention
 from veritydb.client.core import Core
 from veritydb.client.deadline import Deadline
+from veritydb.client.given import check_number, check_retention, check_type
 from veritydb.client.reader import Pages, Query
 from veritydb.client.values import (
     ANY,
@@ -25,7 +26,7 @@ from veritydb.client.values import (
     origin_of,
 )
 from veritydb.types.entry import EXPECT_ANY, OFFSET_MAX
-from veritydb.types.errors import InvalidInput, NotSupported
+from veritydb.types.errors import NotSupported
 from veritydb.types.event import Event
 from veritydb.types.ids import NO_ID
 from veritydb.types.labels import DataClass, Placement
@@ -89,6 +90,7 @@ class AsyncStream:
         order of the calls. An error says whether the append is *not applied* or *unknown*.
         """
         deadline = self._core.deadline(timeout)
+        check_type(durability, Durability, "a durability is one of Durability")
         if durability is not Durability.LOCAL_QUORUM:
             raise NotSupported("GEO_DURABLE needs replication across regions, which is not there")
         who, first = origin_of(origin, origin_seq)
@@ -202,16 +204,14 @@ class AsyncStream:
 
     async def truncate(self, before: int, *, timeout: float | None = None) -> StreamInfo:
         """Give up all events before an offset. It cannot be undone."""
-        if not 0 <= before <= OFFSET_MAX:
-            raise InvalidInput("an offset is 0 or more")
+        check_number(before, "an offset", high=OFFSET_MAX)
         return await self._command("truncate", timeout, before=before)
 
     async def set_retention(
         self, retention: Retention, *, timeout: float | None = None
     ) -> StreamInfo:
         """Bound what the stream keeps from now on, by age in log time, bytes and events."""
-        if not retention.valid:
-            raise InvalidInput("a bound of a retention is out of range")
+        check_retention(retention)
         return await self._command("setRetention", timeout, retention=to_retention(retention))
 
     async def _command(self, method: str, timeout: float | None, **parameters: Any) -> StreamInfo:

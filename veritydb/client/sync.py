@@ -17,6 +17,7 @@ from veritydb.client.client import AsyncClient, connect_over
 from veritydb.client.client import connect as connect_async
 from veritydb.client.core import STATUS_TIMEOUT_S
 from veritydb.client.deadline import DEFAULT_TIMEOUT_S
+from veritydb.client.given import check_type
 from veritydb.client.pages import Page
 from veritydb.client.reader import Pages
 from veritydb.client.stream import AsyncStream
@@ -329,6 +330,9 @@ class Client:
         timeout: float | None = None,
     ) -> dict[Stream, Appended]:
         """As `AsyncClient.append_many`."""
+        check_type(writes, Mapping, "what is appended is a mapping from streams to events")
+        for handle in writes:
+            check_type(handle, Stream, "what is appended to is a stream of this client")
         asked = {handle._inner: one for handle, one in writes.items()}
         answers = self.run(lambda: self._inner.append_many(asked, timeout=timeout))
         return {handle: answers[handle._inner] for handle in writes}

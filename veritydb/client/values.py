@@ -5,11 +5,12 @@ from enum import Enum
 
 import msgspec
 
+from veritydb.client.given import check_number, check_type
 from veritydb.policy.state import Rules
 from veritydb.types.entry import EXPECT_ANY, EXPECT_EXISTS, EXPECT_NO_STREAM, OFFSET_MAX
 from veritydb.types.errors import InvalidInput
 from veritydb.types.event import Event
-from veritydb.types.ids import NO_ID, U64_MAX
+from veritydb.types.ids import NO_ID
 from veritydb.types.labels import DataClass, Placement
 from veritydb.types.retention import Retention
 
@@ -33,8 +34,7 @@ def expectation(expected: Expected | int) -> int:
     """Return how an entry spells it. Raises InvalidInput."""
     if isinstance(expected, Expected):
         return int(expected.value)
-    if not 0 <= expected <= OFFSET_MAX:
-        raise InvalidInput("an expected offset is 0 or more")
+    check_number(expected, "an expected offset", high=OFFSET_MAX)
     return expected
 
 
@@ -82,7 +82,7 @@ class Token(msgspec.Struct, frozen=True):
         try:
             pairs = [one.split(":") for one in text.split(",") if one]
             return cls(tuple(sorted((int(group), int(op)) for group, op in pairs)))
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):
             raise InvalidInput("a token is written group:op,group:op") from None
 
 
@@ -317,10 +317,12 @@ def origin_of(origin: bytes | None, first: int | None) -> tuple[bytes, int]:
         if first is not None:
             raise InvalidInput("an origin sequence needs an origin")
         return NO_ID, 0
+    check_type(origin, bytes, "an origin is 16 bytes, not all zero")
     if len(origin) != len(NO_ID) or origin == NO_ID:
         raise InvalidInput("an origin is 16 bytes, not all zero")
-    if first is None or not 0 <= first <= U64_MAX:
+    if first is None:
         raise InvalidInput("an origin needs the sequence of its first event")
+    check_number(first, "an origin's sequence")
     return origin, first
 
 
