@@ -170,3 +170,18 @@ def test_birth_goes_on_where_it_stopped(nodes: Cluster) -> None:
     assert [read_stamp(nodes.node_dir(name)) for name in ("node-1", "node-2")] == stamps
     found = supervisor.read_marker(nodes.directory)
     assert found is not None and found.born == NODES
+
+
+def test_another_clusters_nodes_are_not_taken_for_ours(
+    nodes: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The addresses are theirs, so none of ours can start; and theirs are not ours to stop."""
+    up = ["cluster", "up", "--config", str(nodes.path), "--wait", "60", "--data-dir"]
+    other = tmp_path / "other"
+    assert run([*up, str(nodes.directory)]) == Exit.DONE
+    capfd.readouterr()
+    assert run([*up, str(other)]) == Exit.UNAVAILABLE
+    said = capfd.readouterr()
+    assert said.out.count("down") == len(NODES) and "address already in use" in said.err
+    assert run(["cluster", "stop", "--data-dir", str(other)]) == Exit.DONE
+    assert len(nodes.running()) == len(NODES)

@@ -71,10 +71,8 @@ def test_a_name_that_is_in_two_places_needs_its_place(vdb: Type) -> None:
 def test_phi_stays_in_its_region(vdb: Type) -> None:
     one = ("--tenant", "1", "--stream", "wrong", "--data-class", "phi")
     assert vdb("stream", "create", *one, "--placement", "global").code == Exit.REFUSED
-    assert vdb("stream", "create", *one, "--placement", "region:eu-fra").code in (
-        Exit.REFUSED,
-        Exit.UNAVAILABLE,
-    )
+    elsewhere = vdb("stream", "create", *one, "--placement", "region:eu-fra")
+    assert elsewhere.code == Exit.NOT_FOUND and "no group serves region:eu-fra" in elsewhere.err
     assert vdb("stream", "show", "--tenant", "1", "--stream", "wrong").code == Exit.NOT_FOUND
 
 
@@ -195,9 +193,13 @@ def test_a_directory_belongs_to_one_node_for_ever(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").touch()
     unknown = ["server", "--data-dir", str(tmp_path / "letters"), "--region", "au-syd"]
-    assert run(unknown) == Exit.NOT_FOUND
+    assert run(unknown) == EXIT_DATA_DIR
     for region in (["--region", "au-syd"], []):
         assert run(["server", "--data-dir", directory, *region, "--print-config"]) == Exit.DONE
+    lost = ["init", "--config", "cluster-configs/three-node", "--node", "node-1"]
+    huge = ["--data-dir", str(tmp_path / "huge"), "--incarnation", f"1={1 << 32}"]
+    assert run([*lost, *huge]) == Exit.USAGE
+    assert not (tmp_path / "huge").exists()
 
 
 def test_print_config_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

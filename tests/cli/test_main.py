@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import click
+import msgspec
 import pytest
 
 from veritydb.cli import main
@@ -94,6 +95,10 @@ def test_both_names_of_the_command_are_installed() -> None:
         ["init", "--data-dir", "d", "--region", "au-syd", "--incarnation", "1=1"],
         ["verify", "no-such-directory"],
         ["audit", "verify", "--tenant", "1", "--known", "1:2:abc"],
+        ["audit", "verify", "--tenant", "1", "--known", f"1:0:{'a' * 64}"],
+        ["audit", "verify", "--tenant", "1", "--known", f"-1:1:{'a' * 64}"],
+        ["audit", "list", "--tenant", "1", "--from-op", str(1 << 64)],
+        ["read", "--tenant", "1", "--stream", "s", "--limit", str(1 << 64)],
     ],
 )
 def test_wrong_usage_is_told_from_all_else(
@@ -130,7 +135,7 @@ def test_a_cluster_that_is_not_there_is_not_there(
         (errors.DeadlineExceeded("x", applied=errors.Applied.UNKNOWN), Exit.UNKNOWN),
         (errors.OutcomeUnknown("x"), Exit.UNKNOWN),
         (errors.UnreachablePlacement("x"), Exit.UNAVAILABLE),
-        (errors.UnreachablePlacement("x", code=Code.NO_SUCH_REGION), Exit.REFUSED),
+        (errors.UnreachablePlacement("x", code=Code.NO_SUCH_REGION), Exit.NOT_FOUND),
         (errors.CorruptData("x"), Exit.DAMAGED),
         (errors.Internal("x"), Exit.BUG),
     ],
@@ -172,3 +177,25 @@ def test_an_error_of_ours_is_a_bug_and_quotes_nothing() -> None:
     with pytest.raises(KeyError) as caught:
         {}["what a patient said"]
     assert "KeyError at test_main.py:" in str(failure_of(caught.value))
+
+
+def test_wrong_usage_is_json_where_json_was_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["stream", "list", "--tenant", "-1", "-o", "json"]) == Exit.USAGE
+    error = msgspec.json.decode(capsys.readouterr().err)["error"]
+    assert (error["name"], error["exit"]) == ("USAGE", 2) and "--tenant" in error["message"]
+
+
+@pytest.mark.parametrize(("closed", "code"), [("<&-", 5), (">&-", 2), ("2>&-", 5), ("<&- 2>&-", 5)])
+def test_closed_standard_files_are_nobodys(closed: str, code: Exit) -> None:
+    """What is opened next would get their numbers, and what a library prints."""
+    command = f"{sys.executable} -m veritydb.cli publish --tenant 1 --stream s --ndjson -"
+    ended = subprocess.run(
+        ["sh", "-c", f"{command} --cluster 127.0.0.1:9 --timeout 0.05 {closed}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr and "VerityDB itself" not in ended.stderr
+    assert ("closed" in ended.stderr) == (closed == ">&-")

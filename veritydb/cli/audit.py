@@ -14,6 +14,7 @@ from veritydb.client.audit import AuditItem, AuditOp, AuditProof, link
 from veritydb.kernel.apply import NUMBERS
 from veritydb.types.entry import Kind
 from veritydb.types.errors import code_name
+from veritydb.types.ids import U64_MAX
 from veritydb.types.labels import Placement
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
 from veritydb.types.outcome import Outcome
@@ -42,7 +43,11 @@ def placed(function: Any) -> Any:
 @tenanted
 @placed
 @click.option(
-    "--from-op", type=click.IntRange(min=1), default=1, metavar="N", help="Begin at this op."
+    "--from-op",
+    type=click.IntRange(1, U64_MAX),
+    default=1,
+    metavar="N",
+    help="Begin at this op.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many lines at most.")
 @connected
@@ -156,6 +161,9 @@ def read_head(text: str) -> tuple[tuple[int, int], bytes]:
         found = (int(group), int(op)), bytes.fromhex(head)
     except ValueError:
         raise click.UsageError(f"--known: {text!r} is not GROUP:OP:HEAD") from None
+    if found[0][0] < 0 or found[0][1] < 1:
+        # Such a head would never be met, so it would seem to hold.
+        raise click.UsageError("--known: a group is 0 or more, and an op 1 or more")
     if len(found[1]) != HASH_BYTES:
         raise click.UsageError(f"--known: a head has {2 * HASH_BYTES} hex digits")
     return found

@@ -15,6 +15,7 @@ class Exit(IntEnum):
     DAMAGED = 6
     UNKNOWN = 7
     INTERRUPTED = 130
+    NOBODY_READS = 141
 
 
 MEANINGS = {
@@ -27,6 +28,7 @@ MEANINGS = {
     Exit.DAMAGED: "verify or the demo found damage",
     Exit.UNKNOWN: "no answer in time; the change may or may not have been made",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
+    Exit.NOBODY_READS: "whoever read the output had left, as in `| head`",
 }
 
 

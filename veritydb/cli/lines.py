@@ -66,7 +66,10 @@ def type_of(line: bytes, field: str, number: int) -> str:
         kind = ""
     if not 0 < len(kind.encode()) <= EVENT_TYPE_BYTES_MAX:
         raise Failure(
-            Exit.USAGE, f"line {number} is no JSON object whose {field!r} is a text", name="NO_TYPE"
+            Exit.USAGE,
+            f"line {number} is no JSON object whose {field!r} is a text of 1 to"
+            f" {EVENT_TYPE_BYTES_MAX} bytes",
+            name="NO_TYPE",
         )
     return kind
 

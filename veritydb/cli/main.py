@@ -2,7 +2,6 @@
 
 import errno
 import os
-import signal
 import sys
 import traceback
 from importlib import import_module
@@ -74,6 +73,10 @@ def root(debug: bool) -> None:
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command and end the process with one of the documented exit codes."""
     given = sys.argv[1:] if arguments is None else arguments
+    hold_standard_files()
+    if sys.stdout is None:
+        print("error: standard output is closed; /dev/null would do", file=sys.stderr)
+        sys.exit(Exit.USAGE)
     debug = "--debug" in given
     # Wherever it stands: whoever has just seen an error adds it at the end.
     given = [argument for argument in given if argument != "--debug"]
@@ -97,6 +100,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         print("interrupted", file=sys.stderr)
         return Exit.INTERRUPTED
     except click.ClickException as error:
+        if wants_json(arguments):
+            return complain(Failure(error.exit_code, error.format_message()), arguments)
         error.show()
         return error.exit_code
     except BrokenPipeError:
@@ -154,8 +159,25 @@ def wants_json(arguments: list[str]) -> bool:
     return any(f"{option}json" in joined for option in ("-o ", "-o", "--output ", "--output="))
 
 
+def hold_standard_files() -> None:
+    """Let no other file take the numbers of stdin, stdout and stderr if those are closed.
+
+    Libraries write to them without asking, and what opens next might be a replica's log.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            taken = os.open(os.devnull, os.O_RDWR)
+            assert taken == number, "the lowest number that is free"
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+
+
 def leave_quietly() -> NoReturn:
     """End as other programs do when nobody reads on, as in `veritydb read | head`."""
     # Nothing more can be written; Python would complain about that at exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(128 + signal.SIGPIPE)
+    sys.exit(Exit.NOBODY_READS)

@@ -12,6 +12,7 @@ from veritydb.cli.connection import connect
 from veritydb.cli.options import TIME, U64, connected, formatted, named
 from veritydb.cli.output import Record, moment, print_json, print_table, say
 from veritydb.client.values import LINEARIZABLE, LOCAL, Erased, Item, RecordedEvent, Truncated
+from veritydb.types.ids import U64_MAX
 from veritydb.types.labels import Placement
 
 # So many rows share the widths of their columns; more would have to be kept in memory.
@@ -28,9 +29,11 @@ SHOWN = 120
     type=TIME,
     metavar="TIME",
     help="Begin with the first event appended at or after this log time: ISO 8601, or ns since"
-    " 1970.",
+    " 1970; with --backwards, with the last one appended before it.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="So many events at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, U64_MAX), metavar="N", help="So many events at most."
+)
 @click.option("--backwards", is_flag=True, help="The latest first.")
 @click.option(
     "--node",

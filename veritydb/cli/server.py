@@ -68,13 +68,15 @@ def server(
     With --data-dir and --region it is a cluster of its own: one process that holds the global group
     and the region's. A directory that does not exist yet, or is empty, is made into one.
     """
-    config, name, directory = settle(file, node, data_dir, region, address, new=not print_config)
-    if print_config:
-        say(describe(config).rstrip())
-        return Exit.DONE
-    from veritydb.server.main import serve
-
     try:
+        config, name, directory = settle(
+            file, node, data_dir, region, address, new=not print_config
+        )
+        if print_config:
+            say(describe(config).rstrip())
+            return Exit.DONE
+        from veritydb.server.main import serve
+
         return serve(config, name, directory)
     except StartError as error:
         # A supervisor decides by the exact code whether to start it again.

@@ -97,7 +97,10 @@ class Cluster:
         """How the nodes are, each by its own word."""
         pids = {name: process.pid for name, process in self.running().items()}
         nodes = [(node.name, node.client) for node in self.config.nodes]
-        return views_of(nodes, ask_status(self.url, timeout) if pids else {}, pids)
+        said = ask_status(self.url, timeout) if pids else {}
+        # Another cluster may have the addresses, so that our nodes could not start.
+        ours = {address: one for address, one in said.items() if one.pid in pids.values()}
+        return views_of(nodes, ours, pids)
 
     def wait_ready(self, seconds: float = READY_SECONDS) -> list[NodeView]:
         """Wait until every node is ready, has ended, or the time is over; return how they are."""

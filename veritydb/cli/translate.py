@@ -22,8 +22,8 @@ START: tuple[tuple[type[StartError], Exit], ...] = (
     (ConfigError, Exit.USAGE),
     (NotInitialised, Exit.NOT_FOUND),
 )
-# Refusals of a cluster that could be reached, under a class whose others could not.
-DECIDED = {int(Code.NO_SUCH_REGION), int(errors.EdgeCode.UNKNOWN_GROUP)}
+# What a cluster that could be reached does not have, under a class whose others could not.
+ABSENT = {int(Code.NO_SUCH_REGION), int(errors.EdgeCode.UNKNOWN_GROUP)}
 
 HINTS: tuple[tuple[type[errors.VerityError], str], ...] = (
     (errors.AmbiguousStream, "say which with --placement global or --placement region:NAME"),
@@ -46,8 +46,8 @@ def translate(error: Exception) -> Failure | None:
 def exit_of(error: errors.VerityError) -> Exit:
     """The exit code of a failed call."""
     found = next((code for kind, code in MEANINGS if isinstance(error, kind)), Exit.REFUSED)
-    if error.code in DECIDED:
-        return Exit.REFUSED
+    if error.code in ABSENT:
+        return Exit.NOT_FOUND
     if found is Exit.UNAVAILABLE and error.applied is errors.Applied.UNKNOWN:
         return Exit.UNKNOWN
     return found

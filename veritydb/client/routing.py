@@ -9,7 +9,12 @@ from urllib.parse import urlsplit
 from veritydb.client.given import check_class, check_placement, check_type
 from veritydb.client.values import GroupInfo
 from veritydb.policy.placement import Directory, group_for_placement, placement_of, region_name
-from veritydb.types.errors import InvalidInput, PlacementRefused, UnreachablePlacement
+from veritydb.types.errors import (
+    EdgeCode,
+    InvalidInput,
+    PlacementRefused,
+    UnreachablePlacement,
+)
 from veritydb.types.ids import GroupId
 from veritydb.types.labels import DataClass, Placement
 from veritydb.types.outcome import Code
@@ -94,7 +99,7 @@ class Routing:
         if group is Code.PLACEMENT_REFUSED:
             raise PlacementRefused(f"{data_class.name} may not lie in {placement}")
         if group is Code.NO_SUCH_REGION:
-            raise UnreachablePlacement(f"no group serves {placement}")
+            raise unserved(placement)
         return int(group)
 
     def group_at(self, placement: Placement) -> int:
@@ -104,13 +109,13 @@ class Routing:
         for info in self._groups.values():
             if info.region == wanted:
                 return info.group
-        raise UnreachablePlacement(f"no group serves {placement}")
+        raise unserved(placement)
 
     def placement(self, group: int) -> Placement:
         """Return what a group serves."""
         region = self.directory().region_of(GroupId(group))
         if region is None:
-            raise UnreachablePlacement(f"there is no group {group}")
+            raise no_group(group)
         return placement_of(region)
 
     # -- whom to ask
@@ -121,7 +126,7 @@ class Routing:
             return self._seeds
         info = self._groups.get(group)
         if info is None:
-            raise UnreachablePlacement(f"there is no group {group}")
+            raise no_group(group)
         return tuple(sorted(info.addresses, key=lambda one: self.suspect(one, now)))
 
     def primary(self, group: int) -> str | None:
@@ -162,3 +167,13 @@ class Routing:
         """Whether the address failed a moment ago."""
         at = self._failed_at.get(address)
         return at is not None and now - at < SUSPECT_S
+
+
+def unserved(placement: Placement) -> UnreachablePlacement:
+    """The cluster has no such region: certain, as against one that cannot be asked."""
+    return UnreachablePlacement(f"no group serves {placement}", code=Code.NO_SUCH_REGION)
+
+
+def no_group(group: int) -> UnreachablePlacement:
+    """The cluster has no such group."""
+    return UnreachablePlacement(f"there is no group {group}", code=EdgeCode.UNKNOWN_GROUP)

@@ -60,7 +60,7 @@ def stream_name(name: str) -> str:
             limit=NAME_BYTES_MAX,
         )
     if not name or not unicodedata.is_normalized("NFC", name):
-        raise Refused(Code.NAME_INVALID, "a stream name is not empty and in Unicode normal form C")
+        raise Refused(Code.NAME_INVALID)
     return name
 
 

@@ -42,6 +42,7 @@ LOCK = "lock"
 UNFINISHED = "unfinished"
 GROUPS = "groups"
 BORN = "born"
+INCARNATION_MAX = (1 << 32) - 1
 
 
 class Stamp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -161,6 +162,8 @@ def init(config: Config, node: str, path: Path, incarnations: dict[int, int] | N
     for number in given:
         if number not in {group.number for group in groups}:
             raise ConfigError(f"node {node} holds no replica of group {number}")
+    if any(not 0 <= count <= INCARNATION_MAX for count in given.values()):
+        raise ConfigError(f"an incarnation lies between 0 and {INCARNATION_MAX}")
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = lock_dir(path)
     try:

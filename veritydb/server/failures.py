@@ -8,13 +8,12 @@ EXIT_HALTED = 70
 EXIT_DATA_DIR = 73
 EXIT_DISK = 74
 EXIT_ADDRESS = 75
-EXIT_CONFIG = 78
 
 
 class StartError(Exception):
     """A node cannot run like this. The message is for people and names what to change."""
 
-    exit_code: ClassVar[int] = EXIT_CONFIG
+    exit_code: ClassVar[int] = EXIT_USAGE
 
 
 class ConfigError(StartError):

@@ -41,10 +41,10 @@ MESSAGES: dict[int, str] = {
     Code.PLACEMENT_REFUSED: "policy does not let this class of data lie there",
     Code.POLICY_VERSION_CONFLICT: "the policy has another version by now",
     Code.NO_SUCH_REGION: "no group serves this region",
-    Code.FORBIDDEN: "not allowed",
+    Code.FORBIDDEN: "policy does not let this tenant write here",
     Code.BAD_COMMAND: "the command is malformed",
     Code.NOT_SUPPORTED: "not supported by this version",
-    Code.NAME_INVALID: "the name is not valid",
+    Code.NAME_INVALID: "a name is in Unicode normal form C, not empty, without control characters",
     EdgeCode.NOT_PRIMARY: "this node is not the primary of the group",
     EdgeCode.NOT_READY: "the group has no primary that can answer yet",
     EdgeCode.OVERLOADED: "as much is waiting as may wait",
@@ -105,7 +105,10 @@ def of_error(error: VerityError) -> Refused:
 def of_outcome(outcome: Outcome) -> Refused:
     """The refusal that stands for an outcome which the log decided on."""
     assert not outcome.accepted
-    return Refused(outcome.code, actual=outcome.base)
+    message = ""
+    if outcome.code is Code.WRONG_EXPECTED_OFFSET:
+        message = f"the stream's next offset is {outcome.base}, not the expected one"
+    return Refused(outcome.code, message, actual=outcome.base)
 
 
 def fill(builder: Any, refused: Refused) -> None:
