@@ -27,6 +27,11 @@ class Clock:
         self.highest = 0
         """The latest that this clock has ever said."""
 
+    @property
+    def led(self) -> int:
+        """How far the latest that it ever said is ahead of true time now, ns."""
+        return max(0, self.highest - EPOCH - self._world.now)
+
     def mono(self) -> int:
         """Nanoseconds since the machine started, by its own count."""
         return self._world.now * self._rate // PPM

@@ -21,6 +21,7 @@ from veritydb.types.limits import MIB
 from veritydb.vsr.events import StepDown
 
 WIPES_MAX = 1
+YEAR = 365 * 24 * 3600 * SECOND
 
 
 class Nemesis:
@@ -166,8 +167,10 @@ class Nemesis:
         elif what == 1:
             box.clock.correct()
         else:
-            # A single clock is believed: what it once said, log time can never take back.
-            most = 365 * 24 * 3600 * SECOND if len(self._cluster.boxes) > 1 else 5 * SECOND
+            # A quorum of clocks is believed: what it once said, log time can never take back. So
+            # only one clock at a time may be far ahead, and none where it is the only one.
+            others = [each.clock.led for each in self._cluster.boxes if each is not box]
+            most = YEAR if max(others, default=YEAR) <= 5 * SECOND else 5 * SECOND
             far = self._choices.log_uniform("clock.far", MS, most)
             box.clock.jump(far if self._choices.choose("clock.sign", 2) else -far)
 
