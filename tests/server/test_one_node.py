@@ -6,6 +6,8 @@ import random
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -154,6 +156,24 @@ def test_what_may_not_be_asked_has_typed_refusals(nodes: Nodes) -> None:
         assert await refused(late) == EdgeCode.DEADLINE
 
     raw(nodes, work)
+
+
+def test_what_the_schema_does_not_know_is_the_callers_mistake(nodes: Nodes) -> None:
+    folder = nodes.folder / "schemas"
+    folder.mkdir()
+    for file in Path("schemas").glob("*.capnp"):
+        text = file.read_text().replace("deidentified @3;", "deidentified @3; later @4;")
+        text = text.replace("region @2 :Text;", "region @2 :Text; elsewhere @3 :Void;")
+        text = text.replace("  name @1 :Text;\n  dataClass", "  name @1 :Data;\n  dataClass")
+        (folder / file.name).write_text(text)
+    where = split_address(nodes.config.nodes[0].client)
+    command = [sys.executable, "-m", "tests.server.foreign", str(folder), *map(str, where)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    *refused, last = ended.stdout.splitlines()
+    assert last == "ok" and len(refused) == 4
+    for line in refused:
+        assert line.startswith(f"{EdgeCode.INVALID_INPUT} ") and "secret" not in line
+    assert "handler.failed" not in (nodes.folder / "n1.log").read_text()
 
 
 def test_phi_for_the_global_group_is_refused_and_audited(nodes: Nodes) -> None:

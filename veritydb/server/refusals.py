@@ -38,6 +38,7 @@ MESSAGES: dict[int, str] = {
     Code.ORIGIN_OVERLAP: "some of these events were applied before, and some were not",
     Code.STREAM_DIFFERS: "a stream of this name exists with another data class",
     Code.TOO_MANY_ORIGINS: "the group remembers as many origins as it can",
+    Code.SENT_AHEAD: "the time of first sending (sentAt) is ahead of the cluster's clock",
     Code.PLACEMENT_REFUSED: "policy does not let this class of data lie there",
     Code.POLICY_VERSION_CONFLICT: "the policy has another version by now",
     Code.NO_SUCH_REGION: "no group serves this region",
@@ -59,6 +60,8 @@ MESSAGES: dict[int, str] = {
     EdgeCode.CORRUPT: "this node cannot read what is asked for until it is repaired",
     EdgeCode.INTERNAL: "internal error; the node's log says more",
 }
+# Where the RPC library reads and writes fields: a discriminant, enumerant or text it cannot read.
+MESSAGES_FILE = "capnp.pyx"
 MAYBE_APPLIED = {EdgeCode.DROPPED, EdgeCode.DEADLINE, EdgeCode.INTERNAL, Code.STALE_NUMBER}
 
 
@@ -156,9 +159,20 @@ def guarded(place: Place | None = in_result) -> Callable[[Handler[H]], Handler[H
                 refused = of_error(error)
             except asyncio.CancelledError:
                 raise
+            except UnicodeDecodeError:
+                refused = Refused(EdgeCode.INVALID_INPUT, "a text of the request is not UTF-8")
             except Exception as error:
-                report(self, handler.__name__, error)
-                refused = Refused(EdgeCode.INTERNAL)
+                if place_of(error)[0] == MESSAGES_FILE:
+                    # Of a request, surely, but if it were of the answer, the call was carried out.
+                    self.log.warning("request.malformed", call=handler.__name__)
+                    refused = Refused(
+                        EdgeCode.INVALID_INPUT,
+                        "the request holds what its schema does not know",
+                        maybe_applied=True,
+                    )
+                else:
+                    report(self, handler.__name__, error)
+                    refused = Refused(EdgeCode.INTERNAL)
             if place is not None:
                 fill(place(context.results), refused)
 
@@ -167,11 +181,17 @@ def guarded(place: Place | None = in_result) -> Callable[[Handler[H]], Handler[H
     return decorate
 
 
-def report(handler: Any, name: str, error: Exception) -> None:
-    """Log a bug: the type and the place of an exception, but never its text."""
+def place_of(error: Exception) -> tuple[str, int]:
+    """File and line where an exception arose."""
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    line = 0 if at is None else at.tb_lineno
-    file = "" if at is None else at.tb_frame.f_code.co_filename.rpartition("/")[2]
+    if at is None:
+        return "", 0
+    return at.tb_frame.f_code.co_filename.rpartition("/")[2], at.tb_lineno
+
+
+def report(handler: Any, name: str, error: Exception) -> None:
+    """Log a bug: the type and the place of an exception, but never its text."""
+    file, line = place_of(error)
     handler.log.error("handler.failed", call=name, error=type(error).__name__, at=f"{file}:{line}")
