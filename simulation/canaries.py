@@ -47,7 +47,7 @@ from veritydb.vsr.messages import encode
 from veritydb.vsr.sessions import Sessions
 from veritydb.vsr.state import State
 
-SEEDS_MAX = 200
+SEEDS_MAX = 500
 ASSERTED = "raised-AssertionError"
 """The code itself noticed."""
 
