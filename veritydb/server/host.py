@@ -1,7 +1,7 @@
 """Trio as a guest of the asyncio loop, on one thread: what waits is Trio's, RPC is asyncio's.
 
 pycapnp's RPC needs an asyncio loop; a stop in order needs cancel scopes. The host task runs under
-`asyncio.run(capnp.run(...))`; Trio's scheduler is driven by the same loop (DESIGN D5).
+`asyncio.run(capnp.run(...))`; Trio's scheduler is driven by the same loop.
 """
 
 import asyncio
