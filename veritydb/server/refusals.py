@@ -159,20 +159,8 @@ def guarded(place: Place | None = in_result) -> Callable[[Handler[H]], Handler[H
                 refused = of_error(error)
             except asyncio.CancelledError:
                 raise
-            except UnicodeDecodeError:
-                refused = Refused(EdgeCode.INVALID_INPUT, "a text of the request is not UTF-8")
             except Exception as error:
-                if place_of(error)[0] == MESSAGES_FILE:
-                    # Of a request, surely, but if it were of the answer, the call was carried out.
-                    self.log.warning("request.malformed", call=handler.__name__)
-                    refused = Refused(
-                        EdgeCode.INVALID_INPUT,
-                        "the request holds what its schema does not know",
-                        maybe_applied=True,
-                    )
-                else:
-                    report(self, handler.__name__, error)
-                    refused = Refused(EdgeCode.INTERNAL)
+                refused = failed(self, handler.__name__, error)
             if place is not None:
                 fill(place(context.results), refused)
 
@@ -189,6 +177,19 @@ def place_of(error: Exception) -> tuple[str, int]:
     if at is None:
         return "", 0
     return at.tb_frame.f_code.co_filename.rpartition("/")[2], at.tb_lineno
+
+
+def failed(handler: Any, name: str, error: Exception) -> Refused:
+    """The refusal of a call whose handler stumbled: over the request, or over a bug of ours."""
+    if isinstance(error, UnicodeDecodeError):
+        return Refused(EdgeCode.INVALID_INPUT, "a text of the request is not UTF-8")
+    if place_of(error)[0] == MESSAGES_FILE:
+        # Of a request, surely; but if it were of the answer, the call was carried out.
+        handler.log.warning("request.malformed", call=name)
+        message = "the request holds what its schema does not know"
+        return Refused(EdgeCode.INVALID_INPUT, message, maybe_applied=True)
+    report(handler, name, error)
+    return Refused(EdgeCode.INTERNAL)
 
 
 def report(handler: Any, name: str, error: Exception) -> None:
