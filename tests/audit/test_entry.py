@@ -1,5 +1,6 @@
 """Audit entries tell what the log decided, and what an edge refused."""
 
+import msgspec
 import pytest
 
 from veritydb.audit.entry import read
@@ -7,6 +8,7 @@ from veritydb.audit.refusals import fold, refused
 from veritydb.kernel.apply import Context, apply
 from veritydb.kernel.state import KernelState, genesis
 from veritydb.policy.placement import Directory
+from veritydb.policy.state import Rules, in_force
 from veritydb.streams.commands import CreateStream
 from veritydb.types.entry import HEADER_BYTES, EntryHeader, Kind, pack_header, with_body
 from veritydb.types.ids import ClientId, GroupId, StreamId, TenantId
@@ -77,6 +79,17 @@ def test_many_refusals_fold_into_one_with_their_number() -> None:
     ]
     _, outcome, _ = apply(group(), folded[0], None, Context(1, 0, 1))
     assert read(folded[0], outcome, 1).times == 5
+
+
+def test_a_refusal_names_the_version_that_decided() -> None:
+    state = msgspec.structs.replace(group(), policy=in_force(3, Rules()))
+    for named, expected in ((0, 3), (2, 2), (3, 3), (9, 3)):
+        header = refused(request(1), Code.FORBIDDEN, named)
+        [folded] = fold([header, header])
+        _, outcome, _ = apply(state, folded, None, Context(1, 0, 1))
+        assert (outcome.policy, outcome.count) == (expected, 2)
+    two = [refused(request(1), Code.FORBIDDEN, version) for version in (1, 2)]
+    assert list(fold(two)) == two
 
 
 def test_what_is_no_refusal() -> None:

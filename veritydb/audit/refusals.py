@@ -8,11 +8,12 @@ from veritydb.types.outcome import Code
 COUNT_MAX = (1 << 32) - 1
 
 
-def refused(header: EntryHeader, code: Code) -> EntryHeader:
+def refused(header: EntryHeader, code: Code, policy: int = 0) -> EntryHeader:
     """Return the entry that records that a request was refused before it was proposed.
 
     Of the request it keeps who made it and about which stream; no body, name or metadata. It has no
-    session: nothing waits for its result.
+    session: nothing waits for its result. `policy` is the version that decided: until this is
+    applied, another may be in force.
     """
     if code in (Code.OK, Code.DUPLICATE):
         raise ValueError(f"{code.name} is no refusal")
@@ -23,12 +24,13 @@ def refused(header: EntryHeader, code: Code) -> EntryHeader:
         stream=header.stream,
         actor=header.actor,
         expected=int(code),
+        origin_seq=policy,
         events=1,
     )
 
 
 def fold(refusals: Iterable[EntryHeader]) -> Iterator[EntryHeader]:
-    """Yield one entry per (tenant, client, actor, stream, code), in the order they first came."""
+    """Yield one entry per (tenant, client, actor, stream, code, policy), as they first came."""
     totals: dict[EntryHeader, int] = {}
     for refusal in refusals:
         if refusal.kind is not Kind.REFUSED:
@@ -47,5 +49,6 @@ def _with_events(refusal: EntryHeader, events: int) -> EntryHeader:
         stream=refusal.stream,
         actor=refusal.actor,
         expected=refusal.expected,
+        origin_seq=refusal.origin_seq,
         events=events,
     )

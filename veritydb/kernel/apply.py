@@ -179,10 +179,14 @@ def _finish(
     if command is not None:
         kind = kind_of(kind, NUMBERS.get(type(command), 0))
     assert 0 <= result.count <= U32_MAX
+    version = state.policy.version
+    if header.kind is Kind.REFUSED and 0 < header.origin_seq < version:
+        # The edge decided before the rules were changed.
+        version = header.origin_seq
     outcome = Outcome(
         code=result.code,
         kind=kind,
-        policy=state.policy.version,
+        policy=version,
         op=context.op,
         tenant=header.tenant,
         stream=result.stream,

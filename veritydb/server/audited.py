@@ -31,9 +31,9 @@ class Audited:
         self._scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def note(self, header: EntryHeader, code: Code) -> None:
-        """Count one refusal: of whom, by whom, about which stream, why."""
-        self._waiting.append(refused(header, code))
+    def note(self, header: EntryHeader, code: Code, policy: int) -> None:
+        """Count one refusal: of whom, by whom, about which stream, why, by which policy."""
+        self._waiting.append(refused(header, code, policy))
         if len(self._waiting) >= WAITING_MAX:
             self._waiting = self._folded()
         if not self._scheduled:
@@ -46,13 +46,24 @@ class Audited:
         if len(folded) <= ENTRIES_MAX:
             return folded
         rest = [
-            EntryHeader(kind=one.kind, tenant=one.tenant, expected=one.expected, events=one.events)
+            EntryHeader(
+                kind=one.kind,
+                tenant=one.tenant,
+                expected=one.expected,
+                origin_seq=one.origin_seq,
+                events=one.events,
+            )
             for one in folded[ENTRIES_MAX // 2 :]
         ]
         by_tenant = list(fold(rest))
         if len(by_tenant) > ENTRIES_MAX // 2:
             nameless = [
-                EntryHeader(kind=one.kind, expected=one.expected, events=one.events)
+                EntryHeader(
+                    kind=one.kind,
+                    expected=one.expected,
+                    origin_seq=one.origin_seq,
+                    events=one.events,
+                )
                 for one in by_tenant
             ]
             by_tenant = list(fold(nameless))

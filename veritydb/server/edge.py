@@ -176,9 +176,10 @@ class Edge:
     ) -> Outcome:
         """The same, and return refusals of the log as the outcomes that they are."""
         self.must_lead(one)
-        code = admit(one.group.node.kernel, entry.header, command)
+        kernel = one.group.node.kernel
+        code = admit(kernel, entry.header, command)
         if code is not Code.OK:
-            self._audited[one.part.number].note(entry.header, code)
+            self._audited[one.part.number].note(entry.header, code, kernel.policy.version)
             raise Refused(code)
         with self._shares[one.part.number].of(entry.header.tenant, len(entry.data)):
             return await one.group.submit(entry, timeout_ms)

@@ -48,7 +48,8 @@ class Kind(IntEnum):
     """A struct of log.capnp."""
     REFUSED = 4
     """An edge refusal to be audited: fixed fields only, no body. `expected` is the code, `events`
-    how many like it this entry stands for."""
+    how many like it this entry stands for, `origin_seq` the version of the policy, 0 for the one in
+    force."""
     PULSE = 5
     """Log time passes: the kernel's next deadline is due."""
     REPLACE_REPLICA = 6
