@@ -7,6 +7,7 @@ import pytest
 from tests.cli.terminal import Type, start_server
 from veritydb.cli.exits import Exit
 from veritydb.cli.main import run
+from veritydb.server.datadir import STAMP
 from veritydb.server.failures import EXIT_DATA_DIR
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.names import INDEX, JOURNAL
@@ -182,6 +183,32 @@ def test_a_stopped_node_is_verified_to_the_last_byte(
         file.write_bytes(whole)
     assert run(["verify", str(directory)]) == Exit.DONE
     assert run(["verify", str(tmp_path)]) == Exit.NOT_FOUND
+
+
+def test_verify_misses_what_is_gone_and_what_cannot_be_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = tmp_path / "node"
+    assert run(["init", "--data-dir", str(directory), "--region", "au-syd"]) == Exit.DONE
+    verify = ["verify", str(directory)]
+    assert run(verify) == Exit.DONE
+    (directory / "peers").write_bytes(b'{"format":1,"check":"00000000","seen":[]}')
+    assert run(verify) == Exit.DAMAGED
+    assert "peers byte 0" in capfd.readouterr().out
+    (directory / "peers").unlink()
+    stamp = (directory / STAMP).read_text()
+    (directory / STAMP).write_text(stamp.replace("au-syd", "au-sye"))
+    assert run(verify) == Exit.DAMAGED
+    (directory / STAMP).write_text(stamp)
+    (directory / "groups" / "1-au-syd").rename(tmp_path / "gone")
+    assert run(verify) == Exit.DAMAGED
+    assert "of group 1" in capfd.readouterr().err
+    (tmp_path / "gone").rename(directory / "groups" / "1-au-syd")
+    journal = directory / "groups" / "0-global" / JOURNAL
+    journal.unlink()
+    journal.mkdir()
+    assert run(verify) == Exit.DAMAGED
+    assert "VerityDB itself" not in capfd.readouterr().err
 
 
 def test_a_directory_belongs_to_one_node_for_ever(tmp_path: Path) -> None:

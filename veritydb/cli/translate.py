@@ -2,6 +2,7 @@
 
 from veritydb.cli.exits import Exit, Failure
 from veritydb.server.failures import ConfigError, NotInitialised, StartError
+from veritydb.storage.disk import DiskError
 from veritydb.types import errors
 from veritydb.types.outcome import Code
 
@@ -40,6 +41,9 @@ def translate(error: Exception) -> Failure | None:
     if isinstance(error, StartError):
         code = next((code for kind, code in START if isinstance(error, kind)), Exit.REFUSED)
         return Failure(code, str(error), name=type(error).__name__)
+    if isinstance(error, DiskError):
+        # Names a file and what the system says of it.
+        return Failure(Exit.DAMAGED, str(error), name="DISK")
     return None
 
 

@@ -13,7 +13,10 @@ from veritydb.cli.output import Output
 from veritydb.cli.supervisor import MARKER, read_marker
 from veritydb.cli.verify_index import check_index
 from veritydb.server.datadir import BORN, GROUPS, lock_dir, read_stamp
+from veritydb.server.failures import UnknownFormat
 from veritydb.server.files import FileDisk
+from veritydb.server.peer_memory import FILE as PEERS
+from veritydb.server.peer_memory import PeerMemory
 from veritydb.storage.findings import DAMAGE, Finding, Tally
 from veritydb.storage.verify import verify as check_replica
 
@@ -36,6 +39,7 @@ def verify(data_dir: Path, form: str) -> int:
         for record, findings in check_node(node, data_dir):
             replicas.append(record)
             found += findings
+        found += check_peers(node, data_dir)
     damaged = any(finding["severity"] == DAMAGE for finding in found)
     output = Output(form)
     output.document(
@@ -65,16 +69,31 @@ def check_node(
 ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Check each replica of a node; yields its line and what is wrong with it."""
     # Raises the server's own errors for what is no node's directory, or one in use.
-    read_stamp(directory)
+    try:
+        stamp = read_stamp(directory)
+    except UnknownFormat as error:
+        raise Failure(Exit.DAMAGED, str(error)) from None
     lock = lock_dir(directory)
     try:
-        folders = sorted(path for path in (directory / GROUPS).iterdir() if path.is_dir())
-        if not folders:
-            raise Failure(Exit.NOT_FOUND, f"{directory} holds no replica")
+        groups = directory / GROUPS
+        folders = sorted(path for path in groups.glob("*") if path.is_dir())
+        there = {folder.name.partition("-")[0] for folder in folders}
+        # A directory with a stamp is complete: the stamp comes last.
+        if not folders or not there.issuperset(stamp.incarnations):
+            gone = ", ".join(sorted(set(stamp.incarnations) - there))
+            raise Failure(Exit.DAMAGED, f"{groups} lacks a replica: of group {gone or '0'}")
         for folder in folders:
             yield check_folder(folder, base)
     finally:
         os.close(lock)
+
+
+def check_peers(directory: Path, base: Path) -> list[dict[str, Any]]:
+    """Check what a node remembers of its peers' directories."""
+    if not PeerMemory(directory).damaged:
+        return []
+    problem = "its checksum does not hold; a start forgets it, and learns it again"
+    return [as_record(Finding(file=PEERS, at=0, problem=problem), directory, base)]
 
 
 def check_folder(folder: Path, base: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:

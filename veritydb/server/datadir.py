@@ -189,7 +189,8 @@ def init(config: Config, node: str, path: Path, incarnations: dict[int, int] | N
             node=node,
             region=part.region,
             instance=secrets.token_hex(16),
-            incarnations={str(number): count for number, count in given.items()},
+            # All groups are named, so that one whose folder is gone is missed.
+            incarnations={str(group.number): given.get(group.number, 0) for group in groups},
         )
         # The stamp comes last: a directory with one is complete.
         stamp = msgspec.structs.replace(stamp, check=check_of(stamp))
