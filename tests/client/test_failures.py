@@ -32,6 +32,7 @@ from veritydb.types.errors import (
     Unavailable,
     UnreachablePlacement,
     VerityError,
+    WrongCluster,
     WrongExpectedOffset,
 )
 from veritydb.types.event import Event
@@ -199,6 +200,32 @@ def test_a_silent_node_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"veritydb://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(Unavailable), connect(url, timeout=0.5):
             pass
+
+
+def test_an_echo_is_no_node(node: LiveNode) -> None:
+    """What comes back is a message, but not an answer; the other address has a node."""
+
+    def echo(listener: socket.socket) -> None:
+        while True:
+            try:
+                caller, _ = listener.accept()
+                with caller:
+                    while data := caller.recv(65_536):
+                        caller.sendall(data)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=echo, args=(listener,))
+        thread.start()
+        url = f"veritydb://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(WrongCluster, match="no node that serves clients"), connect(url):
+            pass
+        with connect(f"{url},{node.address}") as db:
+            db.create_stream("echo", tenant=1, data_class=PHI, placement=HERE)
+        # Closing a socket does not wake who waits for it.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
 
 
 def test_the_other_address_is_taken(node: LiveNode) -> None:

@@ -85,7 +85,10 @@ class Connection:
             for name in CAPABILITIES:
                 self._capabilities[name] = getattr(await getattr(session, name)(), name)
         except capnp.KjException as error:
-            raise _translated(error) from None
+            if isinstance(_translated(error), Lost):
+                raise Lost from None
+            # Something else that speaks Cap'n Proto: a node's address for its peers, say.
+            raise WrongCluster("what answers there is no node that serves clients") from None
         except UnicodeDecodeError:
             raise Lost from None
         finally:
