@@ -8,7 +8,6 @@ from veritydb.cli.options import (
     DEFAULT_URL,
     read_class,
     read_duration,
-    read_id,
     read_size,
     read_time,
     read_url,
@@ -81,11 +80,3 @@ def test_times() -> None:
 @given(st.integers(0, U64_MAX))
 def test_any_number_of_nanoseconds_is_a_time(ns: int) -> None:
     assert read_time(str(ns)) == ns
-
-
-def test_ids() -> None:
-    assert read_id("00" * 15 + "01") == bytes(15) + b"\x01"
-    assert read_id("123e4567-e89b-12d3-a456-426614174000").hex().startswith("123e4567")
-    for text in ("", "00", "00" * 16, "g" * 32):
-        with pytest.raises(ValueError, match="hex"):
-            read_id(text)

@@ -1,1 +1,1 @@
-"""Meaning: who asked for what and what became of it, told from the outcome chain. Pure."""
+"""Meaning: refusals that never reached the log, as entries for the outcome chain. Pure."""

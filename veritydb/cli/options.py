@@ -96,14 +96,6 @@ def read_time(text: str) -> int:
     return ns
 
 
-def read_id(text: str) -> bytes:
-    """32 hex digits."""
-    digits = text.replace("-", "")
-    if not re.fullmatch(r"[0-9a-fA-F]{32}", digits) or int(digits, 16) == 0:
-        raise ValueError(f"{text!r} is not 32 hex digits, or nothing but zeros")
-    return bytes.fromhex(digits)
-
-
 def bounded(number: int, text: str) -> int:
     """Refuse what 64 bits cannot hold."""
     if number > U64_MAX:
@@ -117,7 +109,6 @@ CLASS = Parsed("class", read_class)
 DURATION = Parsed("duration", read_duration)
 SIZE = Parsed("size", read_size)
 TIME = Parsed("time", read_time)
-ID = Parsed("hex", read_id)
 U64 = click.IntRange(0, U64_MAX)
 
 

@@ -107,11 +107,6 @@ class Node:
         return self.state.op
 
     @property
-    def applied_time(self) -> int:
-        """Log time (ns) of `applied`."""
-        return self.state.time
-
-    @property
     def entries(self) -> int:
         """How many entries were applied: the index of the next outcome record."""
         return self.state.entries

@@ -15,7 +15,6 @@ from veritydb.server.reading import LogReader, Unreadable, WrongIndex
 from veritydb.server.reclaim import Reclaimer, thread
 
 FLUSH_SECONDS = 0.5
-FLUSH_ROWS = 20_000
 REBUILD_OPS = 256
 UNREADABLE_SECONDS = 1.0
 DISK_SECONDS = 1.0
