@@ -12,6 +12,7 @@ from veritydb.cli.exits import MEANINGS, Exit, Failure
 from veritydb.cli.main import COMMANDS, failure_of, root, run
 from veritydb.cli.translate import exit_of, name_of
 from veritydb.server.failures import ConfigError, InUse, NotInitialised
+from veritydb.storage.disk import DiskError
 from veritydb.types import errors
 from veritydb.types.outcome import Code
 
@@ -161,6 +162,7 @@ def test_every_error_of_the_sdk_has_one() -> None:
         (InUse("x"), Exit.REFUSED),
         (FileNotFoundError(2, "No such file", "f"), Exit.USAGE),
         (Failure(Exit.DAMAGED, "x"), Exit.DAMAGED),
+        (DiskError("x"), Exit.DAMAGED),
     ],
     ids=lambda value: type(value).__name__,
 )

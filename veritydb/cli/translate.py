@@ -43,7 +43,8 @@ def translate(error: Exception) -> Failure | None:
         return Failure(code, str(error), name=type(error).__name__)
     if isinstance(error, DiskError):
         # Names a file and what the system says of it.
-        return Failure(Exit.DAMAGED, str(error), name="DISK")
+        denied = isinstance(error.__cause__, PermissionError)
+        return Failure(Exit.USAGE if denied else Exit.DAMAGED, str(error), name="DISK")
     return None
 
 

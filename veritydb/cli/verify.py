@@ -17,6 +17,7 @@ from veritydb.server.failures import UnknownFormat
 from veritydb.server.files import FileDisk
 from veritydb.server.peer_memory import FILE as PEERS
 from veritydb.server.peer_memory import PeerMemory
+from veritydb.storage.disk import DiskError
 from veritydb.storage.findings import DAMAGE, Finding, Tally
 from veritydb.storage.verify import verify as check_replica
 
@@ -83,7 +84,10 @@ def check_node(
             gone = ", ".join(sorted(set(stamp.incarnations) - there))
             raise Failure(Exit.DAMAGED, f"{groups} lacks a replica: of group {gone or '0'}")
         for folder in folders:
-            yield check_folder(folder, base)
+            try:
+                yield check_folder(folder, base)
+            except DiskError as error:
+                raise DiskError(f"{folder}: {error}") from error.__cause__
     finally:
         os.close(lock)
 
