@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from crc32c import crc32c
@@ -204,6 +205,25 @@ def test_a_refusal_never_quotes_a_value() -> None:
         with pytest.raises(InvalidInput) as raised:
             encode([event])
         assert "Jane" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"type": "\ud800"}, "the type of event 1 is not text"),
+        ({"payload": "text"}, "the payload of event 1 is not bytes"),
+        ({"id": 7}, "the id of event 1 is not bytes"),
+        ({"schema_version": 1 << 32}, "the schema_version of event 1 is not a number of 32 bits"),
+        ({"occurred_at": 1.5}, "the occurred_at of event 1 is not a number of 64 bits"),
+        ({"actor": b"a"}, "the actor of event 1 is not text"),
+        ({"metadata": "m"}, "the metadata of event 1 is not bytes"),
+        ({"tags": ("ok", 7)}, "the tags of event 1 is not a tuple of texts"),
+    ],
+)
+def test_a_refusal_names_the_field(fields: dict[str, Any], said: str) -> None:
+    wrong = Event(**({"type": "t", "payload": b""} | fields))
+    with pytest.raises(InvalidInput, match=said):
+        encode([Event("t", b""), wrong])
 
 
 def test_the_largest_event_of_every_kind_fits() -> None:

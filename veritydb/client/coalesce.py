@@ -17,6 +17,7 @@ from veritydb.types.errors import Applied, Closed, DeadlineExceeded, InvalidInpu
 from veritydb.types.event import Event
 from veritydb.types.limits import BATCH_EVENTS_MAX, MIB
 from veritydb.wire.batch import Batch
+from veritydb.wire.batch_wrong import describe
 
 # A joined batch ends here; a request that is larger by itself goes alone.
 JOINED_BYTES_MAX = 1 * MIB
@@ -54,7 +55,7 @@ def size_of(events: Sequence[Event]) -> int:
     try:
         return sum([len(e.payload) + len(e.metadata) + EVENT_OVERHEAD for e in events])
     except (TypeError, AttributeError):
-        raise InvalidInput("an event field has the wrong type") from None
+        raise InvalidInput(describe(events)) from None
 
 
 def take_together(waiting: "deque[Request]") -> list[Request]:

@@ -37,6 +37,7 @@ from veritydb.wire.batch_layout import (
     VERSION,
     column,
 )
+from veritydb.wire.batch_wrong import describe
 
 U16_MAX = (1 << 16) - 1
 
@@ -68,11 +69,8 @@ def encode_batch(events: Sequence[Event], fresh_ids: bytes) -> Batch:
         row = pack_part(PartInfo(0, count, len(descriptor), events_len))
         # One join: each further copy of a large body costs more than all the columns together.
         body = b"".join((row, descriptor, *columns, *payloads))
-    except (struct.error, TypeError, AttributeError, ValueError) as error:
-        # The library's text may quote a value, and values may be PHI.
-        raise InvalidInput(
-            f"an event field has the wrong type or range ({type(error).__name__})"
-        ) from None
+    except (struct.error, TypeError, AttributeError, ValueError):
+        raise InvalidInput(describe(events)) from None
     return Batch(body, 1, count, crc32c(body))
 
 
