@@ -11,6 +11,23 @@ import capnp
 # Schemas are loaded here and nowhere else; an import statement must not look for any.
 capnp.remove_import_hook()
 
+_made = capnp.KjException.__init__
+
+
+def _make_readable(self: Any, *values: Any, wrapper: Any = None, **named: Any) -> None:
+    """Make a KjException also of an error whose text is not UTF-8.
+
+    The other side wrote that text. pycapnp makes the exception while C++ waits for it, and a
+    UnicodeDecodeError there is a null pointer that the process dies of.
+    """
+    try:
+        _made(self, *values, wrapper=wrapper, **named)
+    except UnicodeDecodeError:
+        _made(self, "an error whose text cannot be read", type=wrapper.type)
+
+
+capnp.KjException.__init__ = _make_readable
+
 # A schema with streaming calls imports `/capnp/stream.capnp`, which pycapnp brings along.
 BUNDLED = Path(capnp.__file__).parent.parent
 
