@@ -51,6 +51,27 @@ def test_a_file_is_read_with_or_without_its_ending(tmp_path: Path) -> None:
         config.load(tmp_path / "four")
 
 
+def test_a_node_may_listen_elsewhere_than_where_it_is_reached() -> None:
+    moved = THREE.replace(
+        'client = "127.0.0.1:7402"', 'client = "127.0.0.1:9402"\nclient_listen = "127.0.0.1:7402"'
+    )
+    [_, node, _] = config.parse(moved).nodes
+    assert (node.client, node.client_listen, node.peer_listen) == (
+        "127.0.0.1:9402",
+        "127.0.0.1:7402",
+        "",
+    )
+    assert config.parse(moved).cluster_id == config.parse(THREE).cluster_id
+    # Containers all listen on the same address, which is theirs alone.
+    everywhere = THREE.replace(
+        'region = "au-syd"\n\n[[', 'peer_listen = "[::1]:7"\nregion = "au-syd"\n\n[['
+    )
+    assert everywhere.count("peer_listen") == 3
+    config.parse(everywhere)
+    with pytest.raises(ConfigError, match=r"node n2: client_listen .* loopback"):
+        config.parse(moved.replace('listen = "127.0.0.1', 'listen = "10.0.0.1'))
+
+
 def test_the_id_follows_from_name_and_layout_but_not_from_addresses() -> None:
     base = config.parse(THREE)
     assert len(base.cluster_id) == 16

@@ -30,7 +30,7 @@ def test_whoever_waits_for_what_never_comes_leaves_nothing_behind() -> None:
         await asyncio.sleep(0)
         assert group.outstanding() == 500
         while group.outstanding():
-            group.tick(1)
+            group.tick()
             await asyncio.sleep(0)
         for one in waiting:
             with pytest.raises(Refused) as refused:

@@ -50,11 +50,17 @@ class ServerPart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class NodePart(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One of `[[nodes]]`. `client` and `peer` are `host:port`; `region` is where it stands."""
+    """One of `[[nodes]]`. `region` is where it stands.
+
+    `client` and `peer` (`host:port`) are where clients and the other nodes reach it;
+    `client_listen` and `peer_listen` where it listens, if that is elsewhere: behind NAT, say.
+    """
 
     name: str
     client: str
     peer: str = ""
+    client_listen: str = ""
+    peer_listen: str = ""
     region: str
 
 
@@ -231,7 +237,8 @@ def check_node(node: NodePart, config: Config) -> None:
         raise ConfigError(f"node {node.name} holds no replica of any group")
     if not node.peer and any(len(group.replicas) > 1 for group in groups):
         raise ConfigError(f"node {node.name} shares a group with others and needs a peer address")
-    for key, address in (("client", node.client), ("peer", node.peer)):
+    for key in ("client", "peer", "client_listen", "peer_listen"):
+        address = getattr(node, key)
         if not address:
             continue
         host, _port = split_address(address, f"node {node.name}: {key}")

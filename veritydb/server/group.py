@@ -96,14 +96,22 @@ class Counters(msgspec.Struct):
 class Group:
     """Steps one node, performs its effects, and knows who waits for what."""
 
-    def __init__(self, number: int, node: Node, world: World, log: Log) -> None:
-        """Make it on the loop's thread, before anything is posted."""
+    def __init__(
+        self,
+        number: int,
+        node: Node,
+        world: World,
+        log: Log,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Make it on the loop's thread, before anything is posted. `wall`: ns since 1970."""
         self.number = number
         self.node = node
         self.counters = Counters()
         self.failed = False
         self._world = world
         self._log = log
+        self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
         self._stepping = False
@@ -189,10 +197,10 @@ class Group:
             fx.WakeConsumer: nobody,
         }
 
-    def tick(self, wall: int) -> None:
+    def tick(self) -> None:
         """Time passed. Also ends what has waited too long."""
         now = self._ticked = time.monotonic_ns()
-        self.post(Tick(now, wall))
+        self.post(Tick(now, self._wall()))
         bucket = now // BUCKET_NS
         while self._next_bucket < bucket:
             for token in self._buckets.pop(self._next_bucket, ()):
@@ -243,7 +251,7 @@ class Group:
         if time.monotonic_ns() - self._ticked > STALE_NS:
             # After a pause of the process calls come before timers. Stamped with the time before
             # the pause, an entry would seem to come from the future, and be refused for it.
-            self.tick(time.time_ns())
+            self.tick()
         self.counters.submitted += 1
         token, future = self._wait(timeout_ms)
         self.post(Submitted(token, entry))

@@ -71,6 +71,7 @@ class Hosted:
         send: Send,
         fatal: Fatal,
         log: Log,
+        wall: Callable[[], int],
     ) -> None:
         """Make it on the loop's thread. Nothing happens before the first tick."""
         self.part = part
@@ -97,7 +98,7 @@ class Hosted:
         chunks: Iterator[bytes] | None = self.store.read_snapshot() if ref.op else None
         node = Node(node_config, recovered, chunks, random.SystemRandom())
         index.begin(node.applied)
-        self.group = Group(part.number, node, self, log)
+        self.group = Group(part.number, node, self, log, wall)
         self.writer = Writer(
             self.store,
             self._deliver,
@@ -129,7 +130,7 @@ class Hosted:
     def tick(self) -> None:
         """Let time pass, once this replica may take part."""
         if self.started and not self.group.failed:
-            self.group.tick(time.time_ns())
+            self.group.tick()
         self.writer.nudge()
 
     # -- the world of `Group`

@@ -25,6 +25,7 @@ from veritydb.server.gate import Serve, listen
 from veritydb.server.heap import give_back_memory
 from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
+from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.node_server import NodeServer
 from veritydb.storage.disk import DiskError
 
@@ -88,11 +89,11 @@ async def bind(serve: Serve, address: str, what: str) -> asyncio.Server:
         raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
 
 
-async def run_node(config: Config, name: str, data: DataDir, log: Log) -> None:
+async def run_node(config: Config, name: str, data: DataDir, log: Log, machine: Machine) -> None:
     """Run a node on this loop until it is told to stop."""
     loop = asyncio.get_running_loop()
     part = config.node(name)
-    server = NodeServer(config, name, data, log, ending(log), Collector())
+    server = NodeServer(config, name, data, log, ending(log), Collector(), machine)
     listening: list[asyncio.Server] = []
 
     async def main(_stop: Callable[[], None]) -> None:
@@ -124,12 +125,14 @@ async def listen_all(server: NodeServer, part: NodePart) -> list[asyncio.Server]
     """Open the node's addresses. Raises AddressInUse."""
     found = []
     if part.peer:
-        found.append(await bind(server.peers.serve, part.peer, f"node {part.name}: peer"))
-    found.append(await bind(server.clients.serve, part.client, f"node {part.name}: client"))
+        peer = part.peer_listen or part.peer
+        found.append(await bind(server.peers.serve, peer, f"node {part.name}: peer"))
+    client = part.client_listen or part.client
+    found.append(await bind(server.clients.serve, client, f"node {part.name}: client"))
     return found
 
 
-def serve(config: Config, name: str, path: Path) -> int:
+def serve(config: Config, name: str, path: Path, machine: Machine = MACHINE) -> int:
     """Run a node until SIGTERM or SIGINT; return the exit status. Raises StartError."""
     tune_process()
     log = Log(level_from(config.server.log_level), config.server.log_format, node=name)
@@ -137,7 +140,7 @@ def serve(config: Config, name: str, path: Path) -> int:
     log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)
 
     async def main() -> None:
-        await capnp.run(run_node(config, name, data, log))
+        await capnp.run(run_node(config, name, data, log, machine))
 
     try:
         asyncio.run(main())

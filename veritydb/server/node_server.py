@@ -20,11 +20,11 @@ from veritydb.server.config import Config, GroupPart
 from veritydb.server.datadir import DataDir, identity
 from veritydb.server.edge import Edge
 from veritydb.server.failures import DataDirError, DiskFailed
-from veritydb.server.files import FileDisk
 from veritydb.server.host import from_trio
 from veritydb.server.hosted import Hosted
 from veritydb.server.index import StreamIndex
 from veritydb.server.log import Log
+from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.maintenance import keep_index, reclaim_space, watch_disk
 from veritydb.server.peers import Peers
 from veritydb.server.rpc import Clients
@@ -53,6 +53,7 @@ class NodeServer:
         log: Log,
         fatal: Fatal,
         collector: Collector | None = None,
+        machine: Machine = MACHINE,
     ) -> None:
         """`fatal` ends this process or, where it is not ours to end, this node. Any thread.
 
@@ -64,6 +65,7 @@ class NodeServer:
         self._data = data
         self._fatal = fatal
         self._collector = collector
+        self._machine = machine
         self._loop = asyncio.get_running_loop()
         self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self.hosted: dict[int, Hosted] = {}
@@ -71,7 +73,7 @@ class NodeServer:
         for part in config.groups_of(name):
             self.hosted[part.number] = self._host(part)
         self.edge = Edge(config, name, self.hosted, self.pool, log)
-        self.clients = Clients(self.edge)
+        self.clients = Clients(self.edge, machine.wall)
         self._ticking: asyncio.TimerHandle | None = None
 
     def _host(self, part: GroupPart) -> Hosted:
@@ -79,7 +81,7 @@ class NodeServer:
         folder = self._data.group(part.name)
         incarnation = self._data.stamp.incarnation(part.number)
         who = identity(self.config, self.name, part.number, incarnation)
-        disk = FileDisk(folder)
+        disk = self._machine.disk(folder)
         try:
             opened = Store.open(disk, who)
             index = StreamIndex(folder / INDEX, who.cluster + bytes([part.number % 256]))
@@ -115,6 +117,7 @@ class NodeServer:
             send=self.peers.send,
             fatal=self._fatal,
             log=self.log,
+            wall=self._machine.wall,
         )
 
     # -- time

@@ -1,7 +1,7 @@
 """The front door: a connection, its handshake, its session and the capabilities that it may use."""
 
 import asyncio
-import time
+from collections.abc import Callable
 from typing import Any
 
 import capnp
@@ -32,10 +32,11 @@ HELLO_SECONDS = 10.0
 class FrontDoor(VerityDbServer):  # type: ignore[misc]
     """What a connection gets before it has said who it is."""
 
-    def __init__(self, edge: Edge, connection: Connection) -> None:
-        """`connection` is whose calls these are."""
+    def __init__(self, edge: Edge, connection: Connection, wall: Callable[[], int]) -> None:
+        """`connection` is whose calls these are; `wall` is the time in ns since 1970."""
         self.log = edge.log
         self.greeted = False
+        self._wall = wall
         self._edge = edge
         self._connection = connection
 
@@ -51,7 +52,7 @@ class FrontDoor(VerityDbServer):  # type: ignore[misc]
         result = context.results.init("res")
         result.cluster = self._edge.config.cluster_id
         result.node = self._edge.node
-        result.time = time.time_ns()
+        result.time = self._wall()
         if req.protocolVersion != PROTOCOL_VERSION:
             raise Refused(
                 EdgeCode.UNSUPPORTED_VERSION,
@@ -114,9 +115,10 @@ class SessionHandler(SessionServer):  # type: ignore[misc]
 class Clients:
     """The connections of a node's clients."""
 
-    def __init__(self, edge: Edge) -> None:
-        """Make it on the loop's thread."""
+    def __init__(self, edge: Edge, wall: Callable[[], int]) -> None:
+        """Make it on the loop's thread. `wall`: the time in ns since 1970."""
         self._edge = edge
+        self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Connection] = {}
         self._count = 0
@@ -132,7 +134,7 @@ class Clients:
             return
         self._count += 1
         connection = Connection(gate, self._count)
-        door = FrontDoor(self._edge, connection)
+        door = FrontDoor(self._edge, connection, self._wall)
         self._open[connection.number] = connection
         server = capnp.TwoPartyServer(
             stream, bootstrap=door, traversal_limit_in_words=MESSAGE_WORDS_MAX
