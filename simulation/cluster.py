@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from simulation.checkers.base import Replica, Watch
+from simulation.checkers.base import Replica, Start, Watch
 from simulation.choices import PPM
 from simulation.clients import Call, ReadCall
 from simulation.clocks import Clock
@@ -24,7 +24,7 @@ from veritydb.storage.errors import Damaged
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.segments import padded
 from veritydb.storage.store import Store
-from veritydb.types.durable import Identity
+from veritydb.types.durable import Identity, Recovered
 from veritydb.types.frame import Frame, Header
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr.config import Config as VsrConfig
@@ -275,10 +275,21 @@ class Cluster:
         )
         prng = self.world.choices.random(f"prng.{key}.{box.life}")
         node = Node(config, recovered, snapshot, prng)
-        self.watch.begun(key, node.applied)
+        self.watch.begun(key, self._start_of(key, node, recovered))
         self.note_views(key)
         latencies = (self.plan.write_latency, self.plan.read_latency)
         return Host(self, box, group, index, store, node, latencies)
+
+    def _start_of(self, key: Replica, node: Node, recovered: Recovered) -> Start:
+        """What checkers are told of a process's first moment."""
+        headers = recovered.headers
+        return Start(
+            op=node.applied,
+            head=recovered.head,
+            hash=headers[-1].hash if headers else b"",
+            certain=recovered.head_certain,
+            incarnation=self.incarnations[key],
+        )
 
     # -- what happens to machines
 

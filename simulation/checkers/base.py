@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 from simulation.world import Failure
 from veritydb.types import entry as entries
 from veritydb.types import outcome as outcomes
+from veritydb.types.durable import SnapshotRef, Superblock, ViewState
 from veritydb.types.frame import Header
 from veritydb.types.retention import Retention
 
@@ -74,6 +75,10 @@ class ReadAnswer(NamedTuple):
     first: int
     tokens: tuple[bytes, ...]
     """Of the events from `first` on."""
+    fresh: bool = True
+    """Whether it had to show all that was answered before it was asked."""
+    invoked: int = 0
+    time: int = 0
 
 
 class SentFact(NamedTuple):
@@ -88,9 +93,69 @@ class SentFact(NamedTuple):
     log_view: int
     op: int
     hash: bytes
-    """What is acknowledged, if anything is."""
+    """What is acknowledged, or how the log ends that is told of, if any."""
     content: bytes
     """What must never change between two messages of this kind in one view."""
+    to: int = -1
+    """The index of the replica that it is for."""
+    commit: int = 0
+    """Up to where ops are committed, says the message."""
+    asked: tuple[int, int] = (0, 0)
+    """The first and the last op that are asked for."""
+
+
+class Start(NamedTuple):
+    """What a process begins with: the state after `op`, a log that ends with `head`."""
+
+    op: int
+    head: int = 0
+    hash: bytes = b""
+    """Of the head, if it is behind the snapshot."""
+    certain: bool = True
+    """Whether the replica is sure that its log ended there."""
+    incarnation: int = 0
+
+
+class Standing(NamedTuple):
+    """Where a replica stands after a step, as it tells anybody who asks."""
+
+    life: int
+    normal: bool
+    leading: bool
+    view: int
+    log_view: int
+    commit: int
+    """The last op that it handed out as committed."""
+    commit_max: int
+    """The highest that it knows to be committed somewhere."""
+    op: int
+    """Where its log ends."""
+
+
+class Load(NamedTuple):
+    """How much a replica has in its queues."""
+
+    waiting: int
+    """Requests without a place in the log."""
+    waiting_bytes: int
+    writes: int
+    reads: int
+
+
+class Files(Protocol):
+    """What may be asked of a disk."""
+
+    def names(self, prefix: str) -> list[str]:
+        """The files whose names begin so."""
+
+    def size(self, name: str) -> int | None:
+        """How long a file is."""
+
+    def read(self, name: str, at: int, size: int) -> bytes:
+        """What is there."""
+
+    def next_data(self, name: str, at: int) -> int | None:
+        """The first position from `at` on that may be other than zero."""
 
 
 class Checker:
@@ -102,8 +167,40 @@ class Checker:
         """Say that it does not."""
         raise Failure(self.name, what)
 
-    def begun(self, replica: Replica, op: int) -> None:
-        """A replica's process started, with a state that contains op."""
+    def begun(self, replica: Replica, start: Start) -> None:
+        """A replica's process started."""
+
+    def stepped(self, replica: Replica, standing: Standing) -> None:
+        """A replica took a step that did something."""
+
+    def loaded(self, replica: Replica, load: Load) -> None:
+        """How long queues are, now and then."""
+
+    def cut(self, replica: Replica, after: int) -> None:
+        """A replica asks for its log to end with `after`."""
+
+    def erased(self, replica: Replica, headers: list[Header]) -> None:
+        """Ops are cut off a replica's log on disk."""
+
+    def asked(
+        self, replica: Replica, number: int, view: ViewState | None, ref: SnapshotRef | None
+    ) -> None:
+        """A replica asks for its memory of views, or a snapshot's name, to be made durable."""
+
+    def remembered(self, replica: Replica, number: int, found: Superblock | None) -> None:
+        """It is told that this is so; `found` is what a power cut would leave."""
+
+    def misread(self, replica: Replica, kind: str) -> None:
+        """Bytes that were damaged on the way were taken for a message."""
+
+    def invoked(self, request: Request) -> None:
+        """A client makes a request."""
+
+    def denied(self, request: Request) -> None:
+        """A client hears that its request is forbidden and will never be carried out."""
+
+    def healed(self) -> None:
+        """From now on nothing goes wrong any more."""
 
     def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
         """A replica goes on from a peer's snapshot of op, and the outcome chain's head there."""
@@ -139,21 +236,78 @@ class Watch:
         self.log = log
         self.checkers = checkers
         self.now = 0
+        self._standing: dict[Replica, Standing] = {}
 
         def who(hook: str) -> list[Checker]:
             default = getattr(Checker, hook)
             return [checker for checker in checkers if getattr(type(checker), hook) is not default]
 
+        self._stepped = who("stepped")
+        self._loaded = who("loaded")
         self._applied = who("applied")
         self._decided = who("decided")
         self._sent = who("sent")
         self._answered = who("answered")
         self._read = who("read")
 
-    def begun(self, replica: Replica, op: int) -> None:
+    def begun(self, replica: Replica, start: Start) -> None:
         """See `Checker.begun`."""
         for checker in self.checkers:
-            checker.begun(replica, op)
+            checker.begun(replica, start)
+
+    def stepped(self, replica: Replica, standing: Standing) -> None:
+        """See `Checker.stepped`. Nothing new is nothing to look at."""
+        if self._standing.get(replica) != standing:
+            self._standing[replica] = standing
+            for checker in self._stepped:
+                checker.stepped(replica, standing)
+
+    def loaded(self, replica: Replica, load: Load) -> None:
+        """See `Checker.loaded`."""
+        for checker in self._loaded:
+            checker.loaded(replica, load)
+
+    def cut(self, replica: Replica, after: int) -> None:
+        """See `Checker.cut`."""
+        for checker in self.checkers:
+            checker.cut(replica, after)
+
+    def erased(self, replica: Replica, headers: list[Header]) -> None:
+        """See `Checker.erased`."""
+        for checker in self.checkers:
+            checker.erased(replica, headers)
+
+    def asked(
+        self, replica: Replica, number: int, view: ViewState | None, ref: SnapshotRef | None
+    ) -> None:
+        """See `Checker.asked`."""
+        for checker in self.checkers:
+            checker.asked(replica, number, view, ref)
+
+    def remembered(self, replica: Replica, number: int, found: Superblock | None) -> None:
+        """See `Checker.remembered`."""
+        for checker in self.checkers:
+            checker.remembered(replica, number, found)
+
+    def misread(self, replica: Replica, kind: str) -> None:
+        """See `Checker.misread`."""
+        for checker in self.checkers:
+            checker.misread(replica, kind)
+
+    def invoked(self, request: Request) -> None:
+        """See `Checker.invoked`."""
+        for checker in self.checkers:
+            checker.invoked(request)
+
+    def denied(self, request: Request) -> None:
+        """See `Checker.denied`."""
+        for checker in self.checkers:
+            checker.denied(request)
+
+    def healed(self) -> None:
+        """See `Checker.healed`."""
+        for checker in self.checkers:
+            checker.healed()
 
     def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
         """See `Checker.installed`."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from simulation.checkers.base import Checker, Decided, Log, Replica
+from simulation.checkers.base import Checker, Decided, Log, Replica, Start
 from veritydb.types import outcome as outcomes
 from veritydb.types.frame import Header, place
 from veritydb.types.merkle import NO_HASH
@@ -19,8 +19,11 @@ class Agreement(Checker):
         self._log = log
         self._applied: dict[Replica, int] = {}
 
-    def begun(self, replica: Replica, op: int) -> None:
+    def begun(self, replica: Replica, start: Start) -> None:
         """From here the replica goes on."""
+        self._goes_on(replica, start.op)
+
+    def _goes_on(self, replica: Replica, op: int) -> None:
         if op > len(self._log.get(replica[0], [])):
             self.fail(f"replica {replica} starts from op {op}, which was never decided")
         self._applied[replica] = op
@@ -29,7 +32,7 @@ class Agreement(Checker):
         """Only forward, and to what was decided."""
         if op <= self._applied.get(replica, 0):
             self.fail(f"replica {replica} goes back to op {op}")
-        self.begun(replica, op)
+        self._goes_on(replica, op)
 
     def applied(self, replica: Replica, header: Header, body: bytes, records: bytes) -> None:
         """Compare with who was first."""

@@ -14,6 +14,7 @@ from simulation.checkers.base import (
     ReadAnswer,
     Request,
     SentFact,
+    Start,
     Watch,
 )
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
@@ -97,7 +98,7 @@ class Story:
         self.ops.append((seal(msgspec.structs.replace(header, **changed)), entry.data, record))
 
     def tell(self, watch: Watch, index: int = 0) -> None:
-        watch.begun((1, index), 0)
+        watch.begun((1, index), Start(0))
         for header, body, records in self.ops:
             watch.applied((1, index), header, body, records)
 
