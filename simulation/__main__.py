@@ -1,9 +1,11 @@
 """The simulator's command line.
 
-    python -m simulation --seed 7         one run; on failure its plan and the end of its timeline
-    python -m simulation --count 2000     as many runs, two at a time (--processes)
-    python -m simulation --plan FILE      one run of a printed plan, changed by hand or not
-    python -m simulation --canaries       planted bugs: each has to be found
+    python -m simulation --seed 7            one run; on failure the end of its timeline
+    python -m simulation --seed 7 --trace    with its whole timeline; --trace g1r2,op64 for a part
+    python -m simulation --count 2000        as many runs, two at a time (--processes)
+    python -m simulation --plan FILE         one run of a printed plan, changed by hand or not
+    python -m simulation --replay FILE       one run exactly as it was recorded (--record FILE)
+    python -m simulation --canaries          planted bugs: each has to be found
 
 Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything;
 4 a canary survived. (2 is a wrong command line.)
@@ -12,75 +14,68 @@ Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activit
 import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from multiprocessing import Pool
 from pathlib import Path
 
-from simulation import canaries, coverage
+from simulation import canaries, case, coverage
+from simulation.case import Case
 from simulation.plan import make, parse
+from simulation.report import SURVIVED, report, status
 from simulation.run import Result, simulate
+from simulation.world import TIMELINE_LINES
 
-FAILED, EMPTY, SURVIVED = 1, 3, 4
-LINES = 60
+
+def parser() -> argparse.ArgumentParser:
+    """What may be asked."""
+    made = argparse.ArgumentParser(prog="python -m simulation", description="Simulate a cluster.")
+    what = made.add_mutually_exclusive_group(required=True)
+    what.add_argument("--seed", type=int, help="run one seed")
+    what.add_argument("--count", type=int, help="run this many seeds")
+    what.add_argument("--plan", type=Path, help="run a plan from a file")
+    what.add_argument("--replay", type=Path, help="run what --record wrote")
+    what.add_argument("--canaries", action="store_true", help="plant bugs and look for them")
+    made.add_argument("--start", type=int, default=1, help="the first seed of --count")
+    made.add_argument("--processes", type=int, default=2, help="how many seeds at a time")
+    made.add_argument("--only", default="", help="the one canary to plant")
+    made.add_argument(
+        "--record", type=Path, help="write the run's plan and all its draws to a file"
+    )
+    made.add_argument(
+        "--trace",
+        nargs="?",
+        const="1",
+        metavar="WORDS",
+        help="show the timeline: all of it, or what has to do with g1, g1r2, node0, client3, op64",
+    )
+    return made
 
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says and return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m simulation", description="Simulate a cluster.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--seed", type=int, help="run one seed")
-    what.add_argument("--count", type=int, help="run this many seeds")
-    what.add_argument("--plan", type=Path, help="run a plan from a file")
-    what.add_argument("--canaries", action="store_true", help="plant bugs and look for them")
-    parser.add_argument("--start", type=int, default=1, help="the first seed of --count")
-    parser.add_argument("--processes", type=int, default=2, help="how many seeds at a time")
-    parser.add_argument("--only", default="", help="the one canary to plant")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     if options.canaries:
         return _canaries(options.only, options.processes)
     if options.count is not None:
         return _many(range(options.start, options.start + options.count), options.processes)
-    plan = parse(options.plan.read_text()) if options.plan else make(options.seed)
-    result = simulate(plan.seed, plan)
-    if not result.failure:
-        print(plan.text())
-    print(report(result))
+    if options.replay:
+        chosen = case.read(options.replay)
+    else:
+        chosen = Case(plan=parse(options.plan.read_text()) if options.plan else make(options.seed))
+    return one(chosen, options.trace, options.record)
+
+
+def one(chosen: Case, trace: str | None, record: Path | None) -> int:
+    """Run one case and show what came of it."""
+    result, drawn = case.run(chosen, TIMELINE_LINES if trace is None else None)
+    wanted = None if trace is None else [word for word in trace.split(",") if word != "1"]
+    print(report(result, chosen.plan, wanted, sys.stdout.isatty()))
+    if record is not None:
+        record.write_text(drawn.text())
+        print(f"recorded; again with: python -m simulation --replay {record}")
+    if chosen.trace and chosen.trace != result.trace:
+        print(f"Not the run that was recorded (trace {chosen.trace}): the code has changed since.")
     return status([result])
-
-
-def status(results: Iterable[Result]) -> int:
-    """The exit status for some results."""
-    worst = 0
-    for result in results:
-        if result.failure:
-            return FAILED
-        if result.empty:
-            worst = EMPTY
-    return worst
-
-
-def report(result: Result) -> str:
-    """What to say of one run."""
-    head = (
-        f"seed {result.seed}: {result.events} events in {result.time / 1e9:.1f} simulated seconds, "
-        f"trace {result.trace}"
-    )
-    counts = "  ".join(f"{name}={value}" for name, value in result.counts.items())
-    if result.empty:
-        return f"{head}\n{counts}\nEMPTY: {result.empty}\nrepeat with: make sim SEED={result.seed}"
-    if result.failure is None:
-        return f"{head}\n{counts}\npassed"
-    checker, what = result.failure
-    return "\n".join(
-        (
-            make(result.seed).text(),
-            *result.timeline[-LINES:],
-            head,
-            counts,
-            f"FAILED {checker}: {what}",
-            f"repeat with: make sim SEED={result.seed}",
-        )
-    )
 
 
 def _many(seeds: range, processes: int) -> int:
@@ -105,7 +100,8 @@ def _many(seeds: range, processes: int) -> int:
     took = max(time.monotonic() - began, 1e-9)
     failed = [result for result in found if result.failure]
     if failed:
-        print(report(min(failed, key=lambda result: len(result.timeline) or result.events)))
+        worst = min(failed, key=lambda result: len(result.timeline) or result.events)
+        print(report(worst, make(worst.seed)))
     for kind, bad in sorted(checkers.items()):
         print(f"{kind}: {len(bad)} seeds, such as {sorted(bad)[:8]}")
     print(f"{marks - len(missed)} of {marks} marks reached; never: {', '.join(sorted(missed))}")

@@ -177,16 +177,18 @@ class Client:
         self._sessions = {group.number: Session(group) for group in groups}
         self._window = window
         self._think = think
+        self._thinking = f"client{index}.think"
         self._patience = patience
         self.open: dict[int, Open | OpenRead] = {}
         self._keys = 0
+        self._turns = 0
 
     def start(self) -> None:
         """Begin, a moment from now."""
         self._later(self._work)
 
     def _later(self, call: Callable[[], None]) -> None:
-        self._world.after(self._choices.exponential("client.think", self._think), call)
+        self._world.after(self._choices.exponential(self._thinking, self._think), call)
 
     # -- asking
 
@@ -196,6 +198,12 @@ class Client:
         self._later(self._work)
         if shared.left <= 0 or len(self.open) >= self._window:
             return
+        self._turns += 1
+        if not self._choices.apart(f"client{self.index}#{self._turns}", self._ask):
+            shared.left -= 1
+
+    def _ask(self) -> None:
+        shared = self._shared
         if not shared.calm and self._choices.chance("client.restart", RESTART_PPM):
             self._restart()
         session = self._choices.pick("client.group", list(self._sessions.values()))

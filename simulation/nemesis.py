@@ -36,6 +36,7 @@ class Nemesis:
         self._operator = operator
         self._clients = clients
         self._stopped = False
+        self._strikes = dict.fromkeys(self._plan.nemeses, 0)
         operator.replaced = self._replaced
         self._victim = self._choices.choose("rot.victim", len(cluster.boxes))
         self._rot_all = self._choices.choose("rot.all", 2) == 1
@@ -81,7 +82,8 @@ class Nemesis:
     def _strike(self, name: str) -> None:
         if self._stopped:
             return
-        self._faults[name]()
+        self._strikes[name] += 1
+        self._choices.apart(f"{name}#{self._strikes[name]}", self._faults[name])
         self._again(name)
 
     def _box(self, label: str) -> Box:

