@@ -5,15 +5,15 @@ entry stands for all of them since the last; what a client sent is never part of
 """
 
 import asyncio
-import time
 
 from veritydb.audit.refusals import fold, refused
 from veritydb.server.group import Group
+from veritydb.server.machine import Machine
 from veritydb.server.refusals import Refused
 from veritydb.types.entry import EntryHeader, with_body
 from veritydb.types.outcome import Code
 
-EVERY_SECONDS = 1.0
+EVERY_NS = 1_000_000_000
 WAITING_MAX = 4_096
 ENTRIES_MAX = 256
 TIMEOUT_MS = 5_000
@@ -22,12 +22,13 @@ TIMEOUT_MS = 5_000
 class Audited:
     """The refusals of one group that still have to be written."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, machine: Machine) -> None:
         """Make it on the loop's thread."""
         self._group = group
+        self._now = machine.monotonic
         self._loop = asyncio.get_running_loop()
         self._waiting: list[EntryHeader] = []
-        self._next = 0.0
+        self._next = 0
         self._scheduled = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -38,7 +39,7 @@ class Audited:
             self._waiting = self._folded()
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_later(max(0.0, self._next - time.monotonic()), self._flush)
+            self._loop.call_later(max(0, self._next - self._now()) / 1e9, self._flush)
 
     def _folded(self) -> list[EntryHeader]:
         """One header for all alike. Callers beyond a bound share one that names none of them."""
@@ -71,7 +72,7 @@ class Audited:
 
     def _flush(self) -> None:
         self._scheduled = False
-        self._next = time.monotonic() + EVERY_SECONDS
+        self._next = self._now() + EVERY_NS
         headers, self._waiting = self._folded(), []
         for header in headers:
             task = self._loop.create_task(self._write(header))

@@ -63,7 +63,7 @@ class Edge:
             number: LogReader(one.recent, one.index_file) for number, one in hosted.items()
         }
         self._shares = {number: Shares() for number in hosted}
-        self._audited = {number: Audited(one.group) for number, one in hosted.items()}
+        self._audited = {number: Audited(one.group, one.machine) for number, one in hosted.items()}
         self._loop = asyncio.get_running_loop()
 
     # -- which group

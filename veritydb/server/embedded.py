@@ -102,7 +102,6 @@ class EmbeddedNode:
             await host(main, signals=False)
         finally:
             self._stop = None
-            server.clients.close()
             server.close()
 
     def _fatal(self, where: str, reason: BaseException | str) -> None:

@@ -6,7 +6,6 @@ returns. Steps never nest: what is posted during a step waits for its end. Nothi
 
 import asyncio
 import heapq
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from veritydb.node import effects as fx
 from veritydb.node.events import Event, Submitted
 from veritydb.node.node import Node
 from veritydb.server.log import Log
+from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.refusals import Refused
 from veritydb.types.entry import Entry
 from veritydb.types.errors import EdgeCode
@@ -102,23 +102,23 @@ class Group:
         node: Node,
         world: World,
         log: Log,
-        wall: Callable[[], int] = time.time_ns,
+        machine: Machine = MACHINE,
     ) -> None:
-        """Make it on the loop's thread, before anything is posted. `wall`: ns since 1970."""
+        """Make it on the loop's thread, before anything is posted."""
         self.number = number
         self.node = node
         self.counters = Counters()
         self.failed = False
         self._world = world
         self._log = log
-        self._wall = wall
+        self._wall, self._now = machine.wall, machine.monotonic
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
         self._stepping = False
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._buckets: dict[int, list[int]] = {}
-        self._ticked = time.monotonic_ns()
+        self._ticked = self._now()
         self._next_bucket = self._ticked // BUCKET_NS
         self._appliers: list[tuple[int, int]] = []
         self._applied = node.applied
@@ -143,11 +143,11 @@ class Group:
         try:
             while self._queue and not self.failed:
                 event = self._queue.popleft()
-                began = time.perf_counter_ns()
+                began = self._now()
                 effects = self.node.step(event)
                 for effect in effects:
                     self._perform[type(effect)](effect)
-                self._count(time.perf_counter_ns() - began)
+                self._count(self._now() - began)
         except Exception as error:
             # Half performed effects cannot be taken back: nothing may follow them.
             self.failed = True
@@ -199,7 +199,7 @@ class Group:
 
     def tick(self) -> None:
         """Time passed. Also ends what has waited too long."""
-        now = self._ticked = time.monotonic_ns()
+        now = self._ticked = self._now()
         self.post(Tick(now, self._wall()))
         bucket = now // BUCKET_NS
         while self._next_bucket < bucket:
@@ -214,7 +214,7 @@ class Group:
         token = self._tokens
         future: asyncio.Future[Any] = self._loop.create_future()
         self._waiting[token] = future
-        due = (time.monotonic_ns() + timeout_ms * 1_000_000) // BUCKET_NS + 1
+        due = (self._now() + timeout_ms * 1_000_000) // BUCKET_NS + 1
         bucket = self._buckets.get(due)
         if bucket is None:
             bucket = self._buckets[due] = []
@@ -248,7 +248,7 @@ class Group:
             raise Refused(EdgeCode.STOPPING)
         if not self._world.writable():
             raise Refused(EdgeCode.READ_ONLY, retry_after_ms=1_000)
-        if time.monotonic_ns() - self._ticked > STALE_NS:
+        if self._now() - self._ticked > STALE_NS:
             # After a pause of the process calls come before timers. Stamped with the time before
             # the pause, an entry would seem to come from the future, and be refused for it.
             self.tick()

@@ -1,9 +1,7 @@
 """One group on this node: its files, its threads, and the world its node acts in."""
 
 import asyncio
-import random
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
@@ -17,10 +15,10 @@ from veritydb.node.events import Event
 from veritydb.node.node import Node
 from veritydb.server import transfer
 from veritydb.server.config import Config, GroupPart
-from veritydb.server.files import FileDisk
 from veritydb.server.group import Group
 from veritydb.server.index import Extent, StreamIndex
 from veritydb.server.log import Log
+from veritydb.server.machine import Machine, OpenDisk
 from veritydb.server.recent import Recent
 from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
@@ -44,7 +42,7 @@ Fatal = Callable[[str, BaseException | str], None]
 
 
 ROTTEN_MAX = 1_000
-STEP_DOWN_SECONDS = 5.0
+STEP_DOWN_NS = 5_000_000_000
 
 
 class Floor(msgspec.Struct, frozen=True):
@@ -63,7 +61,7 @@ class Hosted:
         config: Config,
         part: GroupPart,
         who: Identity,
-        disk: FileDisk,
+        disk: OpenDisk,
         opened: tuple[Store, Recovered],
         node_config: NodeConfig,
         index: StreamIndex,
@@ -71,20 +69,21 @@ class Hosted:
         send: Send,
         fatal: Fatal,
         log: Log,
-        wall: Callable[[], int],
+        machine: Machine,
     ) -> None:
         """Make it on the loop's thread. Nothing happens before the first tick."""
         self.part = part
         self.who = who
         self.index_file = index
         self.log = log.child(group=part.number)
+        self.machine = machine
         self.store, recovered = opened
         self.recent = Recent(self.store)
         self.full = False
         self.started = False
         self._index_resetting = False
         self._rotten: set[int] = set()
-        self._stepped_down = 0.0
+        self._stepped_down = 0
         self.reclaims: dict[int, Floor] = {}
         self.look_back = True
         self._config = config
@@ -96,15 +95,16 @@ class Hosted:
         self._snapshot: SnapshotTask | None = None
         ref = recovered.superblock.snapshot
         chunks: Iterator[bytes] | None = self.store.read_snapshot() if ref.op else None
-        node = Node(node_config, recovered, chunks, random.SystemRandom())
+        node = Node(node_config, recovered, chunks, machine.random)
         index.begin(node.applied)
-        self.group = Group(part.number, node, self, log, wall)
+        self.group = Group(part.number, node, self, log, machine)
         self.writer = Writer(
             self.store,
             self._deliver,
             lambda error: fatal("writer", error),
             self.recent.outcomes_written,
             part.name,
+            machine,
         )
 
     # -- events from other threads
@@ -190,7 +190,9 @@ class Hosted:
 
     def snapshot(self, effect: fx.TakeSnapshot) -> None:
         """Write it in slices between steps."""
-        self._snapshot = SnapshotTask(effect, self.store, self.writer, self._loop, self.log)
+        self._snapshot = SnapshotTask(
+            effect, self.store, self.writer, self._loop, self.log, self.machine
+        )
         self._snapshot.start()
 
     def transfer(self, effect: Any) -> None:
@@ -215,7 +217,7 @@ class Hosted:
     def remember_floor(self, stream: int, floor: int) -> None:
         """The same, also for a floor that rose before this process started."""
         waiting = self.reclaims.get(stream)
-        due = time.monotonic_ns() + RETENTION_GRACE_NS
+        due = self.machine.monotonic() + RETENTION_GRACE_NS
         # Where floors keep rising, the first of them sets the time.
         after = due if waiting is None else waiting.after
         self.reclaims[stream] = Floor(floor, after)
@@ -269,9 +271,9 @@ class Hosted:
 
     def let_others_lead(self) -> None:
         """Short of disk: somebody else may have room. Asked for again if the lead comes back."""
-        now = time.monotonic()
+        now = self.machine.monotonic()
         if self.group.leads and self.who.replicas > 1 and now > self._stepped_down:
-            self._stepped_down = now + STEP_DOWN_SECONDS
+            self._stepped_down = now + STEP_DOWN_NS
             self.group.post(StepDown())
 
     # -- the end

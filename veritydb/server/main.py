@@ -110,8 +110,6 @@ async def run_node(config: Config, name: str, data: DataDir, log: Log, machine: 
     finally:
         for one in listening:
             one.close()
-        server.clients.close()
-        server.peers.close()
         server.close()
     log.info("stopped")
 

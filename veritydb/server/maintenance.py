@@ -4,15 +4,15 @@ Trio tasks that wait; the work itself is done on threads, in small pieces, and n
 for an acknowledgement.
 """
 
-import os
 import sqlite3
 
 import trio
 
 from veritydb.server.hosted import Hosted
 from veritydb.server.index import is_damage
+from veritydb.server.machine import Machine
 from veritydb.server.reading import LogReader, Unreadable, WrongIndex
-from veritydb.server.reclaim import Reclaimer, thread
+from veritydb.server.reclaim import Reclaimer
 
 FLUSH_SECONDS = 0.5
 REBUILD_OPS = 256
@@ -23,15 +23,15 @@ MIB = 1 << 20
 
 async def keep_index(one: Hosted) -> None:
     """Write new rows now and then; fill what is missing."""
-    reader = LogReader(one.recent, one.index_file)
+    reader, work = LogReader(one.recent, one.index_file), one.machine.work
     while True:
         await trio.sleep(FLUSH_SECONDS)
         index = one.index_file
         try:
             if index.pending():
-                await thread(index.flush)
+                await work(index.flush)
             while index.gap is not None:
-                await thread(lambda: fill_some(reader, one))
+                await work(lambda: fill_some(reader, one))
                 await trio.lowlevel.checkpoint()
         except WrongIndex as error:
             one.index_damaged(type(error).__name__)
@@ -57,11 +57,10 @@ def fill_some(reader: LogReader, one: Hosted) -> None:
         one.index_file.fill(told[-1][0], told)
 
 
-async def watch_disk(ones: list[Hosted], path: str, reserve_mib: int) -> None:
+async def watch_disk(ones: list[Hosted], machine: Machine, path: str, reserve_mib: int) -> None:
     """Make the node read-only while the disk is short of space, and not for longer."""
     while True:
-        space = os.statvfs(path)
-        short = space.f_bavail * space.f_frsize < reserve_mib * MIB
+        short = machine.free_bytes(path) < reserve_mib * MIB
         for one in ones:
             if short != one.full:
                 one.log.warning("disk.short" if short else "disk.enough")

@@ -6,9 +6,7 @@ reverse, so that whoever got an answer got a true one.
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import trio
 
@@ -37,7 +35,6 @@ from veritydb.vsr.config import Config as VsrConfig
 from veritydb.vsr.events import StepDown
 from veritydb.wire import log as codec
 
-READERS = 4
 HAND_OVER_SECONDS = 0.5
 Fatal = Callable[[str, BaseException | str], None]
 
@@ -67,13 +64,13 @@ class NodeServer:
         self._collector = collector
         self._machine = machine
         self._loop = asyncio.get_running_loop()
-        self.pool = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
+        self.pool = machine.readers()
         self.hosted: dict[int, Hosted] = {}
-        self.peers = Peers(config, name, data, self.hosted, log, fatal)
+        self.peers = Peers(config, name, data, self.hosted, log, fatal, machine)
         for part in config.groups_of(name):
             self.hosted[part.number] = self._host(part)
         self.edge = Edge(config, name, self.hosted, self.pool, log)
-        self.clients = Clients(self.edge, machine.wall)
+        self.clients = Clients(self.edge, machine)
         self._ticking: asyncio.TimerHandle | None = None
 
     def _host(self, part: GroupPart) -> Hosted:
@@ -117,7 +114,7 @@ class NodeServer:
             send=self.peers.send,
             fatal=self._fatal,
             log=self.log,
-            wall=self._machine.wall,
+            machine=self._machine,
         )
 
     # -- time
@@ -142,7 +139,8 @@ class NodeServer:
                     nursery.start_soon(reclaim_space, one)
                 reserve = self.config.server.disk_reserve_mib
                 path = str(self._data.path)
-                nursery.start_soon(watch_disk, list(self.hosted.values()), path, reserve)
+                ones = list(self.hosted.values())
+                nursery.start_soon(watch_disk, ones, self._machine, path, reserve)
                 started()
                 await trio.sleep_forever()
         finally:
@@ -153,17 +151,27 @@ class NodeServer:
         """Take nothing new; give what was taken a while to be answered; let others lead."""
         self.edge.stopping = True
         drain = self.config.server.drain_ms / 1000
-        await until(lambda: not self._outstanding(), drain)
+        await self._until(lambda: not self._outstanding(), drain)
         for one in self.hosted.values():
             if one.group.leads and len(one.part.replicas) > 1:
                 one.group.post(StepDown())
-        await until(lambda: not any(map(leads_others, self.hosted.values())), HAND_OVER_SECONDS)
+        ones = self.hosted.values()
+        await self._until(lambda: not any(map(leads_others, ones)), HAND_OVER_SECONDS)
+
+    async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
+        """Wait until something holds on the asyncio side, which knows nothing of Trio's events."""
+        now = self._machine.monotonic
+        end = now() + seconds * 1e9
+        while not holds() and now() < end:  # noqa: ASYNC110
+            await trio.sleep(0.01)
 
     def _outstanding(self) -> int:
         return sum(one.group.outstanding() for one in self.hosted.values())
 
     def close(self) -> None:
-        """End the threads and close the files. Whoever still waits is told that the node stops."""
+        """End connections and threads, close the files. Who still waits is told that it stops."""
+        self.clients.close()
+        self.peers.close()
         if self._ticking is not None:
             self._ticking.cancel()
         for one in self.hosted.values():
@@ -177,10 +185,3 @@ class NodeServer:
 def leads_others(one: Hosted) -> bool:
     """Whether others would have to notice that this replica is gone."""
     return one.started and len(one.part.replicas) > 1 and one.group.leads
-
-
-async def until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait until something holds on the asyncio side, which knows nothing of Trio's events."""
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:  # noqa: ASYNC110
-        await trio.sleep(0.01)

@@ -6,7 +6,6 @@ protocol's failure detector.
 """
 
 import asyncio
-import random
 import socket
 import struct
 from collections import deque
@@ -19,10 +18,12 @@ from crc32c import crc32c
 from veritydb.server.config import Config, split_address
 from veritydb.server.datadir import DataDir
 from veritydb.server.failures import LostDisk
-from veritydb.server.gate import Gate, connect
+from veritydb.server.gate import Gate
 from veritydb.server.hosted import Hosted
 from veritydb.server.log import Log
+from veritydb.server.machine import Machine
 from veritydb.server.peer_memory import PeerMemory, enough
+from veritydb.server.transport import Line
 from veritydb.types.limits import CONNECTIONS_MAX, PEER_QUEUE_BYTES_MAX
 from veritydb.vsr.events import PeerLost, PeerReached, Received
 from veritydb.vsr.messages import BadMessage, Message, decode, encode
@@ -31,8 +32,6 @@ from veritydb.wire.schemas import load
 SCHEMA = load("replica")
 PeersServer: Any = SCHEMA.Peers.Server
 PROTOCOL_VERSION = 1
-# In words of 8 bytes: the largest message between replicas and what surrounds it.
-MESSAGE_WORDS_MAX = (32 << 20) // 8
 # Calls on their way. More would only queue inside the RPC library, where nothing can be dropped.
 WINDOW_CALLS = 256
 WINDOW_BYTES = 32 << 20
@@ -131,42 +130,37 @@ class Link:
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection ends, until cancelled."""
-        delay = RETRY_FIRST
+        delay, machine = RETRY_FIRST, self._peers.machine
         while True:
-            stream = client = None
+            line = None
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    stream, gate = await connect(self._host, self._port)
-                    keep_alive(gate)
-                    client = capnp.TwoPartyClient(
-                        stream, traversal_limit_in_words=MESSAGE_WORDS_MAX
-                    )
-                    cap = client.bootstrap().cast_as(SCHEMA.Peers)
-                    accepted = self._peers.answered(self, await cap.hello(req=self._peers.hello()))
+                    line = await machine.dial(self._host, self._port, SCHEMA.Peers)
+                    keep_alive(line.gate)
+                    answer = await line.capability.hello(req=self._peers.hello())
+                    accepted = self._peers.answered(self, answer)
                 if accepted:
-                    self._cap, self.up, delay = cap, True, RETRY_FIRST
+                    self._cap, self.up, delay = line.capability, True, RETRY_FIRST
                     self._peers.reached(self)
-                    await self._lasts(client)
+                    await self._lasts(line)
             except (OSError, TimeoutError, capnp.KjException):
                 # Whatever it was, the next attempt comes soon.
                 pass
             finally:
                 self._ended()
-                if client is not None:
-                    client.close()
-                if stream is not None:
-                    stream.close()
+                if line is not None:
+                    line.close()
             self._peers.lost(self)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))
+            await asyncio.sleep(delay * machine.random.uniform(0.5, 1.5))
             delay = min(delay * 2, RETRY_MAX)
 
-    async def _lasts(self, client: Any) -> None:
+    async def _lasts(self, line: Line) -> None:
         """Wait until the connection ends, or leaves all calls unanswered for a while.
 
         The latter can last for ever: where the length of a message was damaged on the way, all that
         follows is taken for the rest of it.
         """
-        ended = asyncio.ensure_future(client.on_disconnect())
+        ended = asyncio.ensure_future(line.ended())
         flight = self._flight
         try:
             while not ended.done():
@@ -250,9 +244,11 @@ class Peers:
         hosted: dict[int, Hosted],
         log: Log,
         fatal: Callable[[str, BaseException | str], None],
+        machine: Machine,
     ) -> None:
         """`hosted` may still be empty; it is filled before `run`."""
         self.log = log
+        self.machine = machine
         self._config = config
         self._name = name
         self._data = data
@@ -388,17 +384,12 @@ class Peers:
         keep_alive(gate)
         handler = PeerHandler(self, gate)
         self._serving.add(gate)
-        server = capnp.TwoPartyServer(
-            stream, bootstrap=handler, traversal_limit_in_words=MESSAGE_WORDS_MAX
-        )
         late = asyncio.get_running_loop().call_later(HELLO_SECONDS, handler.too_late)
         try:
-            await server.on_disconnect()
+            await self.machine.serve(stream, handler)
         finally:
             late.cancel()
             self._serving.discard(gate)
-            server.close()
-            stream.close()
 
     def close(self) -> None:
         """End the connections that peers made to us."""

@@ -9,10 +9,7 @@ got is noted in the index after the fact, so that at worst something is erased t
 
 import contextlib
 import sqlite3
-import time
-from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
 
 import trio
 
@@ -23,7 +20,6 @@ from veritydb.types import multi
 from veritydb.types.entry import HEADER_BYTES, Kind
 from veritydb.types.ids import Op
 
-T = TypeVar("T")
 PIECE_EVENTS = 5_000
 PIECE_BYTES = 4 << 20
 
@@ -34,6 +30,7 @@ class Reclaimer:
     def __init__(self, one: Hosted) -> None:
         self._one = one
         self._reader = LogReader(one.recent, one.index_file)
+        self._work = one.machine.work
 
     async def turn(self) -> None:
         """Do what is due now. Streams whose entries are still in the active segment wait."""
@@ -41,7 +38,7 @@ class Reclaimer:
         if one.look_back:
             one.look_back = False
             await self._look_back()
-        now = time.monotonic_ns()
+        now = one.machine.monotonic()
         for number, due in list(one.reclaims.items()):
             if due.after > now:
                 continue
@@ -66,15 +63,15 @@ class Reclaimer:
 
     async def _stream(self, number: int, floor: int) -> bool:
         """Erase what lies below a floor. False if something of it has to wait."""
-        done = await thread(partial(self._one.index_file.reclaimed, number))
+        done = await self._work(partial(self._one.index_file.reclaimed, number))
         while done < floor:
-            piece = await thread(partial(self._piece, number, done, floor))
+            piece = await self._work(partial(self._piece, number, done, floor))
             if piece is None:
                 return False
             entries, upto = piece
             if entries and not await self._erase(entries):
                 return False
-            await thread(partial(self._one.index_file.set_reclaimed, number, upto))
+            await self._work(partial(self._one.index_file.set_reclaimed, number, upto))
             if upto <= done:
                 return True
             done = upto
@@ -142,10 +139,3 @@ class Reclaimer:
         await done.wait()
         one.log.debug("reclaimed", entries=sum(erased))
         return bool(erased)
-
-
-async def thread(work: Callable[[], T]) -> T:
-    """Run something on a thread of Trio's. It is always waited for: it uses the group's files."""
-    with trio.CancelScope(shield=True):
-        result = await trio.to_thread.run_sync(work)
-    return result

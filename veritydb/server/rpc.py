@@ -1,16 +1,14 @@
 """The front door: a connection, its handshake, its session and the capabilities that it may use."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
-
-import capnp
 
 from veritydb.server.audit import AuditHandler
 from veritydb.server.cluster import ClusterHandler
 from veritydb.server.connection import Connection
 from veritydb.server.edge import Edge, group_number, timeout
 from veritydb.server.gate import Gate
+from veritydb.server.machine import Machine
 from veritydb.server.policy import PolicyHandler
 from veritydb.server.refusals import Refused, directly, guarded, of_outcome
 from veritydb.server.streams import StreamsHandler
@@ -24,19 +22,17 @@ SCHEMA = load("veritydb")
 VerityDbServer: Any = SCHEMA.VerityDb.Server
 SessionServer: Any = SCHEMA.Session.Server
 PROTOCOL_VERSION: int = SCHEMA.protocolVersion
-# In words of 8 bytes: the largest message is an append of a whole batch.
-MESSAGE_WORDS_MAX = (32 << 20) // 8
 HELLO_SECONDS = 10.0
 
 
 class FrontDoor(VerityDbServer):  # type: ignore[misc]
     """What a connection gets before it has said who it is."""
 
-    def __init__(self, edge: Edge, connection: Connection, wall: Callable[[], int]) -> None:
-        """`connection` is whose calls these are; `wall` is the time in ns since 1970."""
+    def __init__(self, edge: Edge, connection: Connection, machine: Machine) -> None:
+        """`connection` is whose calls these are."""
         self.log = edge.log
         self.greeted = False
-        self._wall = wall
+        self._wall = machine.wall
         self._edge = edge
         self._connection = connection
 
@@ -115,10 +111,10 @@ class SessionHandler(SessionServer):  # type: ignore[misc]
 class Clients:
     """The connections of a node's clients."""
 
-    def __init__(self, edge: Edge, wall: Callable[[], int]) -> None:
-        """Make it on the loop's thread. `wall`: the time in ns since 1970."""
+    def __init__(self, edge: Edge, machine: Machine) -> None:
+        """Make it on the loop's thread."""
         self._edge = edge
-        self._wall = wall
+        self._machine = machine
         self._loop = asyncio.get_running_loop()
         self._open: dict[int, Connection] = {}
         self._count = 0
@@ -134,20 +130,15 @@ class Clients:
             return
         self._count += 1
         connection = Connection(gate, self._count)
-        door = FrontDoor(self._edge, connection, self._wall)
+        door = FrontDoor(self._edge, connection, self._machine)
         self._open[connection.number] = connection
-        server = capnp.TwoPartyServer(
-            stream, bootstrap=door, traversal_limit_in_words=MESSAGE_WORDS_MAX
-        )
         # Whoever connects and says nothing, or only half a message, does not stay.
         late = self._loop.call_later(HELLO_SECONDS, door.too_late)
         try:
-            await server.on_disconnect()
+            await self._machine.serve(stream, door)
         finally:
             late.cancel()
             del self._open[connection.number]
-            server.close()
-            stream.close()
 
     def close(self) -> None:
         """End every connection."""

@@ -5,11 +5,11 @@ than the loop may be held shows in the counters of the node.
 """
 
 import asyncio
-import time
 
 from veritydb.node.effects import TakeSnapshot
 from veritydb.node.events import Event, SnapshotAbandoned, SnapshotWritten
 from veritydb.server.log import Log
+from veritydb.server.machine import Machine
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.snapshots import Composer
@@ -29,6 +29,7 @@ class SnapshotTask:
         writer: Writer,
         loop: asyncio.AbstractEventLoop,
         log: Log,
+        machine: Machine,
     ) -> None:
         self._effect = effect
         self._store = store
@@ -38,7 +39,8 @@ class SnapshotTask:
         self._composer: Composer | None = None
         self._queued = 0
         self._waiting = False
-        self._began = time.monotonic()
+        self._now = machine.monotonic
+        self._began = self._now()
 
     def start(self) -> None:
         """Begin, soon."""
@@ -48,7 +50,7 @@ class SnapshotTask:
     # -- on the loop's thread
 
     def _slice(self) -> None:
-        until = time.perf_counter_ns() + SLICE_NS
+        until = self._now() + SLICE_NS
         while self._queued < QUEUED_MAX:
             chunk = next(self._effect.chunks, None)
             if chunk is None:
@@ -56,7 +58,7 @@ class SnapshotTask:
                 return
             self._queued += len(chunk)
             self._writer.put(self._adding(chunk))
-            if time.perf_counter_ns() > until:
+            if self._now() > until:
                 self._loop.call_soon(self._slice)
                 return
         self._waiting = True
@@ -103,7 +105,7 @@ class SnapshotTask:
             self._composer.abandon()
             self._given_up()
             return SnapshotAbandoned()
-        took = int((time.monotonic() - self._began) * 1000)
+        took = (self._now() - self._began) // 1_000_000
         self._log.info("snapshot", op=ref.op, bytes=ref.size, took_ms=took)
         return SnapshotWritten(ref)
 

@@ -5,7 +5,6 @@ together are written and synced together, which is what makes many small request
 write or sync is never tried again: what the disk holds is then unknown, so the process ends.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -13,6 +12,7 @@ from typing import Protocol
 from veritydb.node.effects import AppendOutcomes, CutLog, RepairFrame, WriteFrames, WriteSuperblock
 from veritydb.node.events import Event, SuperblockWritten
 from veritydb.server import transfer
+from veritydb.server.machine import MACHINE, Machine
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.store import Store
 from veritydb.types.outcome import RECORD_BYTES
@@ -42,6 +42,7 @@ class Writer:
         failed: Callable[[BaseException], None],
         written: Callable[[int], None],
         name: str,
+        machine: Machine = MACHINE,
     ) -> None:
         """`failed` is called on the writer's thread, once, and must end whoever relies on it.
 
@@ -53,13 +54,12 @@ class Writer:
         self._failed = failed
         self._written = written
         self._queue: deque[Write] = deque()
-        self._wake = threading.Condition()
+        self._wake = machine.condition()
         self._closed = False
         self._idle = False
         self.gathered = 0
         self.syncs = 0
-        self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
-        self._thread.start()
+        self._thread = machine.thread(self._run, f"writer-{name}")
 
     def put(self, write: Write) -> None:
         """Queue one write. A `Job` is a function that runs in its turn on the writer's thread.
