@@ -379,11 +379,9 @@ class Cluster:
     def note_views(self, key: Replica) -> None:
         """Read what a power cut would leave of a replica's views."""
         disk, size = self.disks[key], superblock.COPY_BYTES
-        copies = [
-            superblock.decode(disk.surviving(names.SUPERBLOCK, copy * size, size), copy)
-            for copy in range(superblock.COPIES)
-        ]
-        choice = superblock.choose(copies)
+        starts = range(0, superblock.FILE_BYTES, size)
+        copies = [disk.surviving(names.SUPERBLOCK, start, size) for start in starts]
+        choice = superblock.choose(superblock.decode_copies(copies))
         if choice is None:
             return
         block = choice.block

@@ -16,6 +16,7 @@ stands alone proves nothing (those that are gone may have been newer): such a di
 """
 
 import struct
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -35,6 +36,7 @@ COPY_BYTES = 3 * 4096
 FILE_BYTES = COPIES * COPY_BYTES
 HEADERS_MAX = PIPELINE_OPS_MAX + 8
 STAMP = struct.Struct("<4sHH32s")
+COPY_AT = struct.calcsize("<4sH")
 FIXED = struct.Struct(
     "<Q32s"  # sequence, parent
     "16sIHHQ32s"  # cluster, group, index, replicas, incarnation, region
@@ -50,9 +52,20 @@ assert COPY_BYTES % 4096 == 0
 
 def encode(block: Superblock, copy: int) -> bytes:
     """Return the bytes of one copy."""
+    return _stamped(_body(block), (copy,))[0]
+
+
+def _stamped(body: bytes, copies: Iterable[int]) -> list[bytes]:
+    """Return the bytes of some copies, which differ in their number only."""
+    digest = _digest(FORMAT, body)
+    assert all(0 <= copy < COPIES for copy in copies)
+    return [STAMP.pack(MAGIC, FORMAT, copy, digest) + body for copy in copies]
+
+
+def _body(block: Superblock) -> bytes:
+    """Return what all copies have in common, behind the stamp."""
     who, state, ref = block.identity, block.view_state, block.snapshot
     region = who.region.encode()
-    assert 0 <= copy < COPIES
     assert len(region) <= REGION_BYTES_MAX and b"\0" not in region
     assert len(state.headers) <= HEADERS_MAX, "more view-change headers than a superblock holds"
     assert len(state.members) <= REPLICAS_MAX
@@ -84,8 +97,7 @@ def encode(block: Superblock, copy: int) -> bytes:
     )
     body = b"".join((fixed, *(header.raw for header in state.headers)))
     assert len(body) == FIXED.size + len(state.headers) * frame.HEADER_BYTES
-    body = body.ljust(COPY_BYTES - STAMP.size, b"\0")
-    return STAMP.pack(MAGIC, FORMAT, copy, _digest(FORMAT, body)) + body
+    return body.ljust(COPY_BYTES - STAMP.size, b"\0")
 
 
 def _digest(form: int, body: bytes | memoryview) -> bytes:
@@ -95,7 +107,7 @@ def _digest(form: int, body: bytes | memoryview) -> bytes:
 
 def checksum(block: Superblock) -> bytes:
     """Return what the next superblock names as its parent."""
-    digest: bytes = STAMP.unpack_from(encode(block, 0))[3]
+    digest = _digest(FORMAT, _body(block))
     assert len(digest) == 32
     return digest
 
@@ -145,11 +157,25 @@ def decode(data: bytes, copy: int) -> Superblock | None:
     )
 
 
+def decode_copies(copies: Sequence[bytes]) -> list[Superblock | None]:
+    """Read all copies, None for one that is not intact. Raises UnknownFormat.
+
+    Those that differ from the first in nothing but their own number say the same: mostly all.
+    """
+    assert len(copies) == COPIES
+    first = decode(copies[0], 0)
+    found = [first]
+    for copy, data in enumerate(copies[1:], start=1):
+        twin = copies[0][:COPY_AT] + copy.to_bytes(2, "little") + copies[0][COPY_AT + 2 :]
+        found.append(first if data == twin else decode(data, copy))
+    return found
+
+
 def write(disk: Disk, block: Superblock, name: str = SUPERBLOCK) -> None:
     """Write all copies, one after the other. Durable on return. Raises DiskError."""
     assert block.sequence > 0
-    for copy in range(COPIES):
-        disk.write(name, copy * COPY_BYTES, (encode(block, copy),))
+    for copy, data in enumerate(_stamped(_body(block), range(COPIES))):
+        disk.write(name, copy * COPY_BYTES, (data,))
         disk.sync(name)
 
 
@@ -172,8 +198,9 @@ def choose(copies: list[Superblock | None]) -> Choice | None:
     newest = max(intact, key=lambda copy: copy.sequence)
     twins = sum(copy == newest for copy in intact)
     rivals = sum(copy.sequence == newest.sequence for copy in intact) - twins
-    parents = sum(checksum(copy) == newest.parent for copy in intact)
-    if rivals or (twins < 2 and not parents):
+    if rivals:
+        return None
+    if twins < 2 and not any(checksum(copy) == newest.parent for copy in intact):
         return None
     broken = [at for at, copy in enumerate(copies) if copy is None]
     older = [at for at, copy in enumerate(copies) if copy is not None and copy != newest]
@@ -186,9 +213,8 @@ def read_copies(disk: Disk) -> list[Superblock | None]:
     if size is None:
         raise NotFormatted("the directory has no superblock; it was never stamped")
     assert size >= 0
-    return [
-        decode(disk.read(SUPERBLOCK, copy * COPY_BYTES, COPY_BYTES), copy) for copy in range(COPIES)
-    ]
+    starts = range(0, FILE_BYTES, COPY_BYTES)
+    return decode_copies([disk.read(SUPERBLOCK, start, COPY_BYTES) for start in starts])
 
 
 def load(disk: Disk) -> Choice:
