@@ -25,7 +25,7 @@ class Audited:
     def __init__(self, group: Group, machine: Machine) -> None:
         """Make it on the loop's thread."""
         self._group = group
-        self._now = machine.monotonic
+        self._now = machine.monotonic_ns
         self._loop = asyncio.get_running_loop()
         self._waiting: list[EntryHeader] = []
         self._next = 0

@@ -111,7 +111,7 @@ class Group:
         self.failed = False
         self._world = world
         self._log = log
-        self._wall, self._now = machine.wall, machine.monotonic
+        self._wall, self._now = machine.wall_ns, machine.monotonic_ns
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
         self._stepping = False

@@ -217,7 +217,7 @@ class Hosted:
     def remember_floor(self, stream: int, floor: int) -> None:
         """The same, also for a floor that rose before this process started."""
         waiting = self.reclaims.get(stream)
-        due = self.machine.monotonic() + RETENTION_GRACE_NS
+        due = self.machine.monotonic_ns() + RETENTION_GRACE_NS
         # Where floors keep rising, the first of them sets the time.
         after = due if waiting is None else waiting.after
         self.reclaims[stream] = Floor(floor, after)
@@ -271,7 +271,7 @@ class Hosted:
 
     def let_others_lead(self) -> None:
         """Short of disk: somebody else may have room. Asked for again if the lead comes back."""
-        now = self.machine.monotonic()
+        now = self.machine.monotonic_ns()
         if self.group.leads and self.who.replicas > 1 and now > self._stepped_down:
             self._stepped_down = now + STEP_DOWN_NS
             self.group.post(StepDown())

@@ -37,19 +37,20 @@ class Thread(Protocol):
 
 
 class Machine:
-    """The real one. `wall` is the time in ns since 1970; `disk` opens the files of a directory."""
+    """The real one. A test overrides what it wants to be different."""
 
-    def __init__(
-        self,
-        wall: Callable[[], int] = time.time_ns,
-        disk: Callable[[Path], OpenDisk] = FileDisk,
-    ) -> None:
-        """A test may hand in its own."""
-        # Attributes, not methods: they are asked several times per request.
-        self.wall = wall
-        self.monotonic: Callable[[], int] = time.monotonic_ns
+    def __init__(self) -> None:
         self.random: random.Random = random.SystemRandom()
-        self.disk = disk
+
+    # Asked several times per request, so nothing stands between the caller and the clock.
+    monotonic_ns: Callable[[], int] = staticmethod(time.monotonic_ns)
+    wall_ns: Callable[[], int] = staticmethod(time.time_ns)
+
+    # -- disks
+
+    def disk(self, folder: Path) -> OpenDisk:
+        """Open the files of one replica."""
+        return FileDisk(folder)
 
     def free_bytes(self, path: str) -> int:
         """How much may still be written below a path."""

@@ -160,7 +160,7 @@ class NodeServer:
 
     async def _until(self, holds: Callable[[], bool], seconds: float) -> None:
         """Wait until something holds on the asyncio side, which knows nothing of Trio's events."""
-        now = self._machine.monotonic
+        now = self._machine.monotonic_ns
         end = now() + seconds * 1e9
         while not holds() and now() < end:  # noqa: ASYNC110
             await trio.sleep(0.01)

@@ -38,7 +38,7 @@ class Reclaimer:
         if one.look_back:
             one.look_back = False
             await self._look_back()
-        now = one.machine.monotonic()
+        now = one.machine.monotonic_ns()
         for number, due in list(one.reclaims.items()):
             if due.after > now:
                 continue

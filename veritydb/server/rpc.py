@@ -32,7 +32,7 @@ class FrontDoor(VerityDbServer):  # type: ignore[misc]
         """`connection` is whose calls these are."""
         self.log = edge.log
         self.greeted = False
-        self._wall = machine.wall
+        self._wall = machine.wall_ns
         self._edge = edge
         self._connection = connection
 

@@ -39,7 +39,7 @@ class SnapshotTask:
         self._composer: Composer | None = None
         self._queued = 0
         self._waiting = False
-        self._now = machine.monotonic
+        self._now = machine.monotonic_ns
         self._began = self._now()
 
     def start(self) -> None:
