@@ -11,6 +11,10 @@ DATA ?= ./veritydb-data
 MINUTES ?= 10
 EVERY ?= 5
 FAULTS ?= kill
+# A time is told to the simulator only if somebody says one; N seeds are its default.
+SIM_TIME := $(if $(filter command% env%,$(origin MINUTES)),--minutes $(MINUTES),--count $(N))
+SIM_ONE := $(if $(SHRINK),--shrink-seed $(SHRINK),--seed $(SEED) $(if $(TRACE),--trace $(TRACE)))
+SIM_WHAT = $(if $(SHRINK)$(SEED),$(SIM_ONE),$(SIM_TIME))
 CHECKED := $(wildcard veritydb simulation nemesis)
 
 .DEFAULT_GOAL := help
@@ -49,8 +53,8 @@ types: install ## Check types
 cluster: install ## Three nodes on this machine; DATA=folder
 	$(BIN)/veritydb cluster up --foreground --config cluster-configs/three-node --data-dir $(DATA)
 
-sim: install ## Simulate: SEED=123 repeats one run, N=5000 tries that many
-	$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--count $(N))
+sim: install ## Simulate: MINUTES=10 or N=5000, START=1; SEED=123 TRACE=1 one run, SHRINK=123
+	$(BIN)/python -m simulation $(SIM_WHAT) $(if $(START),--start $(START)) --processes $(JOBS)
 
 canaries: install ## Prove that every checker finds its planted bug
 	$(BIN)/python -m simulation --canaries

@@ -3,26 +3,26 @@
     python -m simulation --seed 7            one run; on failure the end of its timeline
     python -m simulation --seed 7 --trace    with its whole timeline; --trace g1r2,op64 for a part
     python -m simulation --count 2000        as many runs, two at a time (--processes)
+    python -m simulation --minutes 20        runs for so long, from a seed that the clock chooses
     python -m simulation --plan FILE         one run of a printed plan, changed by hand or not
     python -m simulation --replay FILE       one run exactly as it was recorded (--record FILE)
     python -m simulation --canaries          planted bugs: each has to be found
 
 Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything;
-4 a canary survived. (2 is a wrong command line.)
+4 a canary survived; 5 a long search missed a rare branch that it has to reach. (2 is a wrong
+command line.)
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Iterator
 from multiprocessing import Pool
 from pathlib import Path
 
-from simulation import canaries, case, coverage
+from simulation import canaries, case, kept, search
 from simulation.case import Case
 from simulation.plan import make, parse
 from simulation.report import SURVIVED, report, status
-from simulation.run import Result, simulate
 from simulation.world import TIMELINE_LINES
 
 
@@ -32,11 +32,19 @@ def parser() -> argparse.ArgumentParser:
     what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--seed", type=int, help="run one seed")
     what.add_argument("--count", type=int, help="run this many seeds")
+    what.add_argument("--minutes", type=float, help="run seeds for so long")
     what.add_argument("--plan", type=Path, help="run a plan from a file")
     what.add_argument("--replay", type=Path, help="run what --record wrote")
     what.add_argument("--canaries", action="store_true", help="plant bugs and look for them")
-    made.add_argument("--start", type=int, default=1, help="the first seed of --count")
+    made.add_argument("--start", type=int, help="the first seed of a search")
+    made.add_argument(
+        "--seeds-file",
+        type=Path,
+        default=kept.FILE,
+        help="where a search finds what failed before, and keeps what fails",
+    )
     made.add_argument("--processes", type=int, default=2, help="how many seeds at a time")
+    made.add_argument("--plant", default="", help="plant this bug first, to see what it does")
     made.add_argument("--only", default="", help="the one canary to plant")
     made.add_argument(
         "--record", type=Path, help="write the run's plan and all its draws to a file"
@@ -56,13 +64,29 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     if options.canaries:
         return _canaries(options.only, options.processes)
-    if options.count is not None:
-        return _many(range(options.start, options.start + options.count), options.processes)
+    if options.plant:
+        plant(options.plant)
+    if options.count is not None or options.minutes is not None:
+        limits = search.Limits(options.count, options.minutes, options.processes)
+        return search.search(first_seed(options.start, options.minutes), limits, options.seeds_file)
     if options.replay:
         chosen = case.read(options.replay)
     else:
         chosen = Case(plan=parse(options.plan.read_text()) if options.plan else make(options.seed))
     return one(chosen, options.trace, options.record)
+
+
+def plant(name: str) -> None:
+    """Change the code of this process, and of those that it starts, as a canary does."""
+    (canary,) = [each for each in canaries.CANARIES if each.name == name]
+    canary.plant()
+
+
+def first_seed(start: int | None, minutes: float | None) -> int:
+    """The one asked for; else always the same, but for searches by time each time another."""
+    if start is not None:
+        return start
+    return 1 if minutes is None else int(time.time()) * 1_000
 
 
 def one(chosen: Case, trace: str | None, record: Path | None) -> int:
@@ -76,49 +100,6 @@ def one(chosen: Case, trace: str | None, record: Path | None) -> int:
     if chosen.trace and chosen.trace != result.trace:
         print(f"Not the run that was recorded (trace {chosen.trace}): the code has changed since.")
     return status([result])
-
-
-def _many(seeds: range, processes: int) -> int:
-    """Run a range of seeds; tell of each that is not well, and at the end how it went."""
-    began = time.monotonic()
-    found: list[Result] = []
-    events = simulated = answers = 0
-    checkers: dict[str, list[int]] = {}
-    missed = coverage.known()
-    marks = len(missed)
-    for result in _results(seeds, processes):
-        events += result.events
-        simulated += result.time
-        missed -= result.marks
-        answers += result.counts.get("client.answers", 0)
-        if result.failure or result.empty:
-            found.append(result)
-            kind = result.failure[0] if result.failure else "empty"
-            checkers.setdefault(kind, []).append(result.seed)
-            text = result.failure[1] if result.failure else result.empty
-            print(f"seed {result.seed} {kind}: {text.strip().splitlines()[-1]}", flush=True)
-    took = max(time.monotonic() - began, 1e-9)
-    failed = [result for result in found if result.failure]
-    if failed:
-        worst = min(failed, key=lambda result: len(result.timeline) or result.events)
-        print(report(worst, make(worst.seed)))
-    for kind, bad in sorted(checkers.items()):
-        print(f"{kind}: {len(bad)} seeds, such as {sorted(bad)[:8]}")
-    print(f"{marks - len(missed)} of {marks} marks reached; never: {', '.join(sorted(missed))}")
-    print(
-        f"{len(seeds)} seeds, {len(failed)} failed, {len(found) - len(failed)} empty; "
-        f"{len(seeds) / took:.1f} seeds/s, {events / took:,.0f} events/s, "
-        f"{simulated / 1e9 / took:,.0f} simulated s/s, {answers / len(seeds):.0f} answers per seed"
-    )
-    return status(found)
-
-
-def _results(seeds: range, processes: int) -> Iterator[Result]:
-    if processes <= 1 or len(seeds) < 2:
-        yield from map(simulate, seeds)
-        return
-    with Pool(processes) as pool:
-        yield from pool.imap_unordered(simulate, seeds, chunksize=4)
 
 
 def _canaries(only: str, processes: int) -> int:

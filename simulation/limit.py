@@ -19,11 +19,14 @@ def _ring(number: int, frame: FrameType | None) -> None:
 def cpu_limit(seconds: float) -> Iterator[Callable[[], float]]:
     """Raise Hung inside the block after so much processor time; yields what was used so far.
 
-    It counts this process's own time, so a busy machine makes no run fail.
+    It counts this process's own time, so a busy machine makes no run fail. A process that has no
+    ear for that, since it hangs outside of Python code, is killed after twice the time.
     """
     start = getrusage(RUSAGE_SELF)
     before = signal.signal(signal.SIGVTALRM, _ring)
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    # Nobody handles this one.
+    signal.setitimer(signal.ITIMER_PROF, 2 * seconds)
 
     def used() -> float:
         now = getrusage(RUSAGE_SELF)
@@ -33,4 +36,5 @@ def cpu_limit(seconds: float) -> Iterator[Callable[[], float]]:
         yield used
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGVTALRM, before)

@@ -6,6 +6,7 @@ from pathlib import Path
 from traceback import format_exc
 from typing import NamedTuple
 
+from simulation import floors
 from simulation.checkers.base import Answer, Log, ReadAnswer, Request, Watch
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
@@ -37,8 +38,6 @@ QUEUE_MAX = 20_000
 EVENTS_MAX = 1_000_000
 CPU_SECONDS_MAX = 60
 """A run that takes longer hangs. The slowest ones take a fiftieth."""
-ANSWERS_FLOOR = 0.6
-EVENTS_FLOOR = 1_000
 
 
 class Result(NamedTuple):
@@ -259,18 +258,8 @@ class Simulation:
     # -- the floor
 
     def empty(self) -> str:
-        """Say what was missing for this run to count, or nothing."""
-        counts, plan = self.world.counts, self.plan
-        answers = counts.get("client.answers", 0) + counts.get("client.reads", 0)
-        if answers < plan.requests * ANSWERS_FLOOR:
-            return f"{answers} answers to {plan.requests} requests"
-        if self.world.events < EVENTS_FLOOR and NODES[plan.shape] > 1:
-            return f"{self.world.events} events"
-        if counts.get("code.OK", 0) < plan.requests // 4:
-            return f"{counts.get('code.OK', 0)} requests accepted"
-        if not plan.faults and counts.get("client.gave-up", 0):
-            return "requests given up in a run without faults"
-        return ""
+        """What was missing for the run to count, or nothing."""
+        return floors.missing(self.plan, self.world.counts)
 
 
 def simulate(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -90,6 +91,18 @@ def test_exit_statuses_differ() -> None:
     assert status([result_with(None, "")]) == 0
 
 
-def test_a_range_of_seeds_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--count", "2", "--start", "1", "--processes", "1"]) == 0
+def test_a_range_of_seeds_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "--count",
+        "2",
+        "--start",
+        "1",
+        "--processes",
+        "1",
+        "--seeds-file",
+        str(tmp_path / "seeds.txt"),
+    ]
+    assert main(arguments) == 0
     assert "2 seeds, 0 failed, 0 empty" in capsys.readouterr().out
