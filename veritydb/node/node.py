@@ -43,11 +43,12 @@ from veritydb.types.limits import PIPELINE_OPS_MAX
 from veritydb.types.outcome import Code, Outcome, decode
 from veritydb.vsr import effects as vsr
 from veritydb.vsr import events as vsr_events
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import NORMAL, Status
 from veritydb.vsr.replica import Replica
 from veritydb.vsr.sessions import Duplicate, New
 
 RETRY_MS = 50
+WORDS = {status: status.name.lower().replace("_", "-") for status in Status}
 # Frames name the outcome chain at an op at most a pipeline back; twice that never misses one.
 HEADS_KEPT = 2 * PIPELINE_OPS_MAX
 # While a peer takes our snapshot the next one waits, until so many times as much would be replayed.
@@ -120,7 +121,7 @@ class Node:
     def ready(self) -> bool:
         """Whether this replica serves: in normal status, with all it knows committed applied."""
         caught_up = self.state.op >= self.replica.commit_max
-        return self.halted is None and caught_up and self.replica.status is Status.NORMAL
+        return self.halted is None and caught_up and self.replica.status is NORMAL
 
     @property
     def role(self) -> str:
@@ -128,8 +129,8 @@ class Node:
         if self.halted is not None:
             return "halted"
         assert self.state.op <= self.replica.op
-        if self.replica.status is not Status.NORMAL:
-            return self.replica.status.name.lower().replace("_", "-")
+        if self.replica.status is not NORMAL:
+            return WORDS[self.replica.status]
         if self.replica.primary == self.config.vsr.index:
             return "primary"
         return "backfilling" if self.replica.missing[1] else "backup"
@@ -142,7 +143,13 @@ class Node:
         if self.halted is not None:
             return out
         try:
-            if isinstance(event, Submitted):
+            # Most are these two, and to compare types is the quickest way to see that.
+            if type(event) is vsr_events.Tick:
+                self._feed(event, out)
+                self._tick(out)
+            elif type(event) is vsr_events.Received:
+                self._feed(event, out)
+            elif isinstance(event, Submitted):
                 self._submit(event, out)
             elif isinstance(event, SuperblockWritten):
                 self._superblock_written(event, out)
@@ -156,8 +163,6 @@ class Node:
                 self._snapshot_busy = False
             else:
                 self._feed(event, out)
-                if isinstance(event, vsr_events.Tick):
-                    self._tick(out)
         except Halted as reason:
             self._halt(Halt(str(reason)), out)
         return out
@@ -165,7 +170,9 @@ class Node:
     def _feed(self, event: vsr_events.Event, out: list[Effect]) -> None:
         """Let the replica take a step and translate what it asks for."""
         for effect in self.replica.step(event):
-            if isinstance(effect, vsr.Commit):
+            if type(effect) is vsr.Send:
+                out.append(effect)
+            elif isinstance(effect, vsr.Commit):
                 self._commit(effect.frame, out)
             elif isinstance(effect, vsr.WriteViewState):
                 number = self._write_superblock(effect, None, out)
@@ -227,7 +234,7 @@ class Node:
 
     def _not_primary(self, token: int) -> Refuse:
         replica = self.replica
-        if replica.status is not Status.NORMAL or replica.primary == self.config.vsr.index:
+        if replica.status is not NORMAL or replica.primary == self.config.vsr.index:
             return Refuse(token, RefuseReason.NOT_READY, retry_after_ms=RETRY_MS)
         assert 0 <= replica.primary < self.config.vsr.replicas
         return Refuse(token, RefuseReason.NOT_PRIMARY, redirect=replica.primary)

@@ -30,7 +30,7 @@ RECORD_BYTES = 256
 PAD = bytes(RECORD_BYTES - HEAD.size - frame.HEADER_BYTES)
 BLANK = bytes(RECORD_BYTES)
 STEP_BYTES = 4 << 20
-SCAN_BYTES = 64 << 10
+SCAN_BYTES = 16 << 10
 assert len(PAD) == 32
 
 

@@ -46,6 +46,7 @@ class Clock:
         self.replicas = config.replicas
         self.sample_age = config.sample_age
         self.samples: dict[int, Sample] = {}
+        self.oldest = 0
         self.mono = 0
         self.wall = 0
         self.interval: tuple[int, int] | None = None
@@ -73,7 +74,7 @@ class Clock:
                 for peer, sample in self.samples.items()
             }
             self._refresh()
-        if any(mono - sample.taken > self.sample_age for sample in self.samples.values()):
+        if self.samples and mono - self.oldest > self.sample_age:
             mark("vsr.clock_sample_expired")
             self.samples = {
                 peer: sample
@@ -105,6 +106,7 @@ class Clock:
         self._refresh()
 
     def _refresh(self) -> None:
+        self.oldest = min((sample.taken for sample in self.samples.values()), default=0)
         # Our own clock has gone on since the last tick.
         bounds = [(0, COARSENESS_NS)]
         for sample in self.samples.values():

@@ -26,9 +26,9 @@ def backlog(s: State) -> bool:
 def advance(s: State) -> None:
     """Emit what can be emitted; ask the disk for frames that are no longer remembered."""
     known = min(s.certain, s.log.durable)
-    limit = min(known, s.commit + COMMITS_PER_STEP)
-    if s.commit >= limit:
+    if s.commit >= known:
         return
+    limit = min(known, s.commit + COMMITS_PER_STEP)
     frames = s.log.frames
     assert limit <= s.log.head
     while s.commit < limit:

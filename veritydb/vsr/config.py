@@ -28,6 +28,11 @@ class Status(IntEnum):
     HALTED = 5
 
 
+# Every step asks for the status several times, and each look into the class costs like a call.
+NORMAL, VIEW_CHANGE, HALTED = Status.NORMAL, Status.VIEW_CHANGE, Status.HALTED
+RECOVERING_HEAD, JOINING = Status.RECOVERING_HEAD, Status.JOINING
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Identity and times (ns). Those that replicas could share are jittered where they are used.
 

@@ -12,7 +12,7 @@ from veritydb.types.frame import Header
 from veritydb.types.ids import Op, View
 from veritydb.types.limits import PIPELINE_OPS_MAX
 from veritydb.types.marks import mark
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import HALTED, NORMAL, VIEW_CHANGE
 from veritydb.vsr.effects import HaltKind, ReadHeaders
 from veritydb.vsr.messages import HEADERS_MAX, Headers, RequestHeaders, StartView
 from veritydb.vsr.normal import acknowledge, count, drop_requests, heartbeat, start_view
@@ -43,7 +43,7 @@ def on_start_view(s: State, message: StartView) -> None:
             # It may be older than what we acknowledged and forgot.
             mark("vsr.start_view_not_asked_for")
             return
-    elif message.view == s.view and s.status == Status.NORMAL:
+    elif message.view == s.view and s.status is NORMAL:
         return
     pending = s.installing
     if pending is not None and pending.view >= message.view:
@@ -68,7 +68,7 @@ def drive(s: State) -> None:
         return
     if not work.reconciled:
         common = reconcile(s, work)
-        if common is None or s.status == Status.HALTED:
+        if common is None or s.status is HALTED:
             return
         if common < s.log.head:
             s.cut(common)
@@ -77,7 +77,7 @@ def drive(s: State) -> None:
     if not work.leading:
         adopt(s, work)
         return
-    assert s.status == Status.VIEW_CHANGE and s.view == work.view
+    assert s.status is VIEW_CHANGE and s.view == work.view
     if s.log.head < work.op or any(op > work.commit for op in s.log.faulty):
         # Fetching and repair go on beside this.
         return
@@ -169,7 +169,7 @@ def on_headers_read(s: State, waiting: Waiting, headers: tuple[Header, ...]) -> 
 
 def _answer(s: State, peer: int, headers: tuple[Header, ...]) -> None:
     assert len(headers) <= HEADERS_MAX
-    normal = s.status == Status.NORMAL and s.log_view_durable == s.view
+    normal = s.status is NORMAL and s.log_view_durable == s.view
     s.send(peer, Headers(**s.common, certain=s.certain, normal=normal, headers=headers))
 
 
@@ -199,7 +199,7 @@ def adopt(s: State, work: Installation) -> None:
         s.installed = True
         s.recovering = work.op
     else:
-        s.status = Status.NORMAL
+        s.status = NORMAL
     assert s.following and not s.leading
     s.write_view_state()
     s.role_changed(dropped)
@@ -210,10 +210,10 @@ def written(s: State) -> None:
     if s.log_view_durable != s.view or s.log_view != s.view:
         return
     if s.primary == s.index:
-        if s.status == Status.VIEW_CHANGE:
+        if s.status is VIEW_CHANGE:
             assert not s.leading
             lead(s)
-    elif s.status == Status.NORMAL:
+    elif s.status is NORMAL:
         acknowledge(s)
     assert s.view_durable == s.view
 
@@ -223,7 +223,7 @@ def lead(s: State) -> None:
     assert s.log.durable == s.log.head, "the view was written after all frames"
     assert s.log_view == s.view and s.primary == s.index
     mark("vsr.view_led")
-    s.status = Status.NORMAL
+    s.status = NORMAL
     s.leading = True
     s.installing = None
     s.merged = None
@@ -254,6 +254,6 @@ def finish_recovery(s: State) -> None:
     assert not s.leading and s.log_view == s.view
     s.recovering = Op(0)
     s.installed = False
-    s.status = Status.NORMAL
+    s.status = NORMAL
     s.write_view_state()
     s.role_changed(dropped=False)

@@ -14,7 +14,7 @@ from veritydb.types.limits import (
     PIPELINE_OPS_MAX,
 )
 from veritydb.types.marks import mark
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import HALTED, JOINING
 from veritydb.vsr.effects import HaltKind, ReadIndexReady
 from veritydb.vsr.events import Proposal
 from veritydb.vsr.messages import Heartbeat, Prepare, PrepareOk, RequestStartView, StartView
@@ -197,7 +197,7 @@ def learn_view(s: State, view: int) -> None:
         RequestStartView(
             **s.common,
             nonce=s.nonce if s.status in RECOVERING else 0,
-            joining=s.status == Status.JOINING,
+            joining=s.status is JOINING,
         ),
     )
 
@@ -242,7 +242,7 @@ def on_prepare(s: State, message: Prepare) -> None:
 def drain_early(s: State) -> None:
     """Append what came too early, now that the gap before it is closed."""
     assert s.following
-    while s.early and s.status != Status.HALTED:
+    while s.early and s.status is not HALTED:
         frame = s.early.pop(s.log.head + 1, None)
         if frame is None:
             if min(s.early) <= s.log.head:

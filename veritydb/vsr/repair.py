@@ -11,7 +11,7 @@ from veritydb.types.ids import Op
 from veritydb.types.limits import CATCH_UP_BYTES_MAX
 from veritydb.types.marks import mark
 from veritydb.vsr.commit import backlog
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import NORMAL, VIEW_CHANGE
 from veritydb.vsr.effects import HaltKind, ReadFrames, ReadHeaders, RepairFrame
 from veritydb.vsr.messages import FRAMES_MAX, Frames, RequestFrames
 from veritydb.vsr.normal import misfit
@@ -28,7 +28,7 @@ def target(s: State) -> Op:
         return s.log.head if s.leading else max(s.want, s.commit_max)
     work = s.installing
     assert work is None or work.op >= 0
-    if work is not None and work.leading and work.reconciled and s.status == Status.VIEW_CHANGE:
+    if work is not None and work.leading and work.reconciled and s.status is VIEW_CHANGE:
         return work.op
     return Op(0)
 
@@ -147,7 +147,7 @@ def on_frames_read(s: State, waiting: Waiting, first: Op, frames: tuple[Frame | 
 def _give(s: State, peer: int, frames: tuple[Frame, ...]) -> None:
     assert peer != s.index
     if frames:
-        normal = s.status == Status.NORMAL and s.log_view_durable == s.view
+        normal = s.status is NORMAL and s.log_view_durable == s.view
         s.send(peer, Frames(**s.common, certain=s.certain, normal=normal, frames=frames))
 
 

@@ -24,7 +24,16 @@ from veritydb.vsr import (
     view_change,
 )
 from veritydb.vsr import messages as m
-from veritydb.vsr.config import Config, Random, Status
+from veritydb.vsr.config import (
+    HALTED,
+    JOINING,
+    NORMAL,
+    RECOVERING_HEAD,
+    VIEW_CHANGE,
+    Config,
+    Random,
+    Status,
+)
 from veritydb.vsr.effects import Effect, HaltKind
 from veritydb.vsr.state import RECOVERING, Purpose, State
 
@@ -44,9 +53,9 @@ class Replica:
     def step(self, event: events.Event) -> list[Effect]:
         """Take an event in and return what is to be done, in order."""
         s = self._s
-        if s.status != Status.HALTED:
+        if s.status is not HALTED:
             HANDLERS[type(event)](s, event)
-        if s.status != Status.HALTED:
+        if s.status is not HALTED:
             _settle(s)
         out, s.out = s.out, []
         assert s.commit <= s.log.head
@@ -188,7 +197,7 @@ class Replica:
     def ready(self) -> bool:
         """Whether it does its part: leads, or follows a primary it hears without lagging much."""
         s = self._s
-        if s.status != Status.NORMAL or s.log_view_durable != s.view:
+        if s.status is not NORMAL or s.log_view_durable != s.view:
             return False
         if s.leading:
             return s.is_primary and s.commit >= s.view_start
@@ -206,11 +215,11 @@ def _start(s: State, recovered: Recovered) -> None:
         op = recovered.faulty[0] if recovered.faulty else s.log.head
         s.halt(HaltKind.DAMAGED, f"the log is damaged at op {op} and there is no peer to mend it")
     elif mine < s.incarnation:
-        s.status = Status.JOINING
+        s.status = JOINING
     elif s.recovering or not recovered.head_certain:
-        s.status = Status.RECOVERING_HEAD
+        s.status = RECOVERING_HEAD
     elif s.log_view < s.view and not alone:
-        s.status = Status.VIEW_CHANGE
+        s.status = VIEW_CHANGE
     else:
         ahead = [header for header in s.view_headers if header.op > s.log.head]
         if s.log_view == s.view:
@@ -218,7 +227,7 @@ def _start(s: State, recovered: Recovered) -> None:
         s.want = Op(max([s.log.head, *s.targets]))
         if alone:
             # A new view tells apart what this life proposes from what the last one may have torn.
-            s.status = Status.VIEW_CHANGE
+            s.status = VIEW_CHANGE
             s.view = s.log_view = type(s.view)(s.view + 1)
             s.commit_max = s.log.head
             s.view_headers = ()
@@ -226,7 +235,7 @@ def _start(s: State, recovered: Recovered) -> None:
         elif s.primary == s.index:
             # What was proposed and not written is forgotten, so this view cannot be led any more.
             view_change.enter(s, s.view + 1)
-    assert s.status != Status.NORMAL or s.log_view == s.view
+    assert s.status is not NORMAL or s.log_view == s.view
 
 
 def _settle(s: State) -> None:
@@ -238,7 +247,7 @@ def _settle(s: State) -> None:
     if s.pending:
         normal.propose(s)
     s.flush()
-    if s.status == Status.HALTED:
+    if s.status is HALTED:
         return
     if s.status in RECOVERING and s.installed:
         install.finish_recovery(s)
@@ -276,7 +285,7 @@ def _on_tick(s: State, event: events.Tick) -> None:
     if s.status in RECOVERING:
         if not s.installed and s.installing is None and s.now >= s.rumour_due:
             s.rumour_due = s.now + s.config.resend
-            joining = s.status == Status.JOINING
+            joining = s.status is JOINING
             s.broadcast(m.RequestStartView(**s.common, nonce=s.nonce, joining=joining))
         return
     view_change.on_tick(s)
@@ -334,7 +343,7 @@ def _on_frames_written(s: State, event: events.FramesWritten) -> None:
     assert s.log.durable <= s.log.head
     if s.leading:
         normal.count(s)
-    elif s.status == Status.NORMAL:
+    elif s.status is NORMAL:
         normal.acknowledge(s)
 
 

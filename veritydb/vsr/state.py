@@ -20,7 +20,15 @@ from veritydb.types.marks import mark
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import messages as m
 from veritydb.vsr.clock import Clock
-from veritydb.vsr.config import Config, Random, Status
+from veritydb.vsr.config import (
+    HALTED,
+    JOINING,
+    NORMAL,
+    RECOVERING_HEAD,
+    VIEW_CHANGE,
+    Config,
+    Random,
+)
 from veritydb.vsr.effects import (
     CutLog,
     Effect,
@@ -36,7 +44,7 @@ from veritydb.vsr.log import Log
 from veritydb.vsr.merge import Merged
 from veritydb.vsr.progress import Backfill, Transfer
 
-RECOVERING = (Status.RECOVERING_HEAD, Status.JOINING)
+RECOVERING = (RECOVERING_HEAD, JOINING)
 
 
 class Installation(msgspec.Struct):
@@ -101,7 +109,7 @@ class State:
         # Incarnations only grow, by the log alone, so their sum says how many replacements.
         self.replacements_durable = sum(durable.members)
         self.epoch = durable.epoch
-        self.status = Status.NORMAL
+        self.status = NORMAL
         self.view = durable.view
         self.log_view = durable.log_view
         self.view_headers = durable.headers
@@ -193,14 +201,14 @@ class State:
     @property
     def following(self) -> bool:
         """Whether the log is part of this view's log, so that its primary's word extends it."""
-        return self.status == Status.NORMAL or (self.installed and self.status in RECOVERING)
+        return self.status is NORMAL or (self.installed and self.status in RECOVERING)
 
     @property
     def is_primary(self) -> bool:
         """Whether this replica may take proposals."""
         return (
             self.leading
-            and self.status == Status.NORMAL
+            and self.status is NORMAL
             and self.log_view_durable == self.view
             and not self.abdicating
             and not self.stepping_down
@@ -219,8 +227,8 @@ class State:
     @property
     def certain(self) -> Op:
         """Ops of this log up to here are committed, whatever the view."""
-        if self.following or (self.status == Status.VIEW_CHANGE and self.log_view == self.view):
-            return Op(min(self.commit_max, self.log.head))
+        if self.following or (self.status is VIEW_CHANGE and self.log_view == self.view):
+            return min(self.commit_max, self.log.head)
         work = self.installing
         if work is not None and work.leading and work.reconciled:
             return Op(max(self.frozen, min(work.commit, self.log.head)))
@@ -252,7 +260,7 @@ class State:
         if not GATES[type(message)](self):
             mark("vsr.message_held_by_gate")
             return
-        assert self.status != Status.HALTED
+        assert self.status is not HALTED
         for peer in self.peers if to is None else to:
             self.out.append(Send(peer, message))
 
@@ -313,7 +321,7 @@ class State:
         """Stop for good."""
         assert reason
         mark("vsr.halt")
-        self.status = Status.HALTED
+        self.status = HALTED
         self.leading = False
         self.out.append(Halt(reason, kind))
 
@@ -385,20 +393,20 @@ def _view_durable(s: State) -> bool:
 
 
 def _voter(s: State) -> bool:
-    whole = s.recovering_durable == 0 and s.status in (Status.NORMAL, Status.VIEW_CHANGE)
+    whole = s.recovering_durable == 0 and s.status in (NORMAL, VIEW_CHANGE)
     return whole and s.view_durable == s.view
 
 
 def _in_view_change(s: State) -> bool:
-    return _voter(s) and s.status == Status.VIEW_CHANGE
+    return _voter(s) and s.status is VIEW_CHANGE
 
 
 def _primary(s: State) -> bool:
-    return s.leading and s.status == Status.NORMAL and s.log_view_durable == s.view
+    return s.leading and s.status is NORMAL and s.log_view_durable == s.view
 
 
 def _backup(s: State) -> bool:
-    normal = s.status == Status.NORMAL and s.log_view_durable == s.view
+    normal = s.status is NORMAL and s.log_view_durable == s.view
     return normal and not s.leading and s.recovering_durable == 0
 
 

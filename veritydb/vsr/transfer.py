@@ -16,7 +16,7 @@ from veritydb.types.history import Proof
 from veritydb.types.ids import Op
 from veritydb.types.limits import CATCH_UP_BYTES_MAX
 from veritydb.types.marks import mark
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import JOINING
 from veritydb.vsr.effects import (
     CheckSnapshot,
     InstallSnapshot,
@@ -44,17 +44,17 @@ PAUSE = 8
 def worth(s: State, op: Op) -> bool:
     """Whether a snapshot of `op` saves enough of the log."""
     assert op >= 0
-    if s.status == Status.JOINING and s.log.head == 0:
+    if s.status is JOINING and s.log.head == 0:
         return op > 0
     return op - s.log.head > s.config.transfer_ops // 2
 
 
 def wanted(s: State) -> bool:
     """Whether to look for a snapshot."""
-    if not s.following or s.leading or not s.peers or s.now < s.transfer_due:
+    if s.leading or s.now < s.transfer_due or not s.following or not s.peers:
         return False
     lag = target(s) - s.log.head
-    empty = s.status == Status.JOINING and s.log.head == 0
+    empty = s.status is JOINING and s.log.head == 0
     return lag > s.config.transfer_ops or (empty and lag > 0)
 
 

@@ -6,7 +6,7 @@ the new primary merges what a quorum tells.
 """
 
 from veritydb.types.marks import mark
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import HALTED, NORMAL, VIEW_CHANGE
 from veritydb.vsr.install import begin
 from veritydb.vsr.merge import Undecided, merge
 from veritydb.vsr.messages import DoViewChange, RequestStartView, StartViewChange
@@ -20,7 +20,7 @@ FORFEIT_OPS = 1_024
 
 def vote(s: State) -> None:
     """Say that this view should end; say it again until it does or the primary is heard."""
-    if s.status not in (Status.NORMAL, Status.VIEW_CHANGE):
+    if s.status not in (NORMAL, VIEW_CHANGE):
         return
     mark("vsr.voted_to_leave")
     s.votes[s.index] = True
@@ -32,7 +32,7 @@ def vote(s: State) -> None:
 
 def on_start_view_change(s: State, message: StartViewChange) -> None:
     """Count a vote for leaving this view."""
-    if s.status not in (Status.NORMAL, Status.VIEW_CHANGE):
+    if s.status not in (NORMAL, VIEW_CHANGE):
         return
     if message.view > s.view:
         # A quorum has gone there. Its primary may be dead, so that only voters are left to tell.
@@ -59,7 +59,7 @@ def _count(s: State) -> None:
 
 def enter(s: State, view: int) -> None:
     """Leave the present view for good and take part in the change to `view`."""
-    assert view > s.view and s.status not in (*RECOVERING, Status.HALTED)
+    assert view > s.view and s.status not in (*RECOVERING, HALTED)
     mark("vsr.view_change_entered")
     s.frozen = s.certain
     if s.log_view == s.view:
@@ -67,7 +67,7 @@ def enter(s: State, view: int) -> None:
         # new log, whatever becomes of the log meanwhile.
         s.view_headers = suffix(s)
     dropped = leave(s)
-    s.status = Status.VIEW_CHANGE
+    s.status = VIEW_CHANGE
     s.view = type(s.view)(view)
     s.change_due = s.now + s.jitter(s.config.view_change)
     s.dvc_due = s.now + s.config.resend
@@ -117,7 +117,7 @@ def do_view_change(s: State) -> DoViewChange:
 def tell(s: State) -> None:
     """Send our DoViewChange; the new primary counts its own."""
     s.dvc_due = s.now + s.config.resend
-    if s.status != Status.VIEW_CHANGE or s.view_durable != s.view or s.log_view == s.view:
+    if s.status is not VIEW_CHANGE or s.view_durable != s.view or s.log_view == s.view:
         return
     message = do_view_change(s)
     s.broadcast(message)
@@ -137,7 +137,7 @@ def on_do_view_change(s: State, message: DoViewChange) -> None:
         return
     if message.view > s.view:
         enter(s, message.view)
-    elif message.view < s.view or s.status == Status.NORMAL:
+    elif message.view < s.view or s.status is NORMAL:
         if s.leading:
             s.send(message.sender, start_view(s, 0))
         return
@@ -151,7 +151,7 @@ def try_merge(s: State) -> None:
     """As the new primary, decide on the log once enough have told and our own word is durable."""
     if s.merged is not None or s.index not in s.dvcs:
         return
-    assert s.status == Status.VIEW_CHANGE and s.view_durable == s.view
+    assert s.status is VIEW_CHANGE and s.view_durable == s.view
     merged = merge([s.dvcs[at] for at in sorted(s.dvcs)], s.replicas)
     if isinstance(merged, Undecided):
         mark(f"vsr.merge_{merged.name.lower()}")
@@ -217,7 +217,7 @@ def on_tick(s: State) -> None:
     if s.votes[s.index]:
         if s.now >= s.vote_due:
             vote(s)
-    elif s.status == Status.NORMAL and not s.leading:
+    elif s.status is NORMAL and not s.leading:
         patience = s.suspect_after
         if s.primary_lost:
             patience = min(patience, s.config.suspect_lost)
@@ -225,13 +225,13 @@ def on_tick(s: State) -> None:
             mark("vsr.primary_suspected")
             s.suspect_after = s.jitter(s.config.suspect)
             vote(s)
-    elif s.status == Status.NORMAL:
+    elif s.status is NORMAL:
         abdicate_if_stuck(s)
-    elif s.status == Status.VIEW_CHANGE and s.now >= s.change_due:
+    elif s.status is VIEW_CHANGE and s.now >= s.change_due:
         mark("vsr.view_change_timed_out")
         s.change_due = s.now + s.jitter(s.config.view_change)
         vote(s)
-    if s.status == Status.VIEW_CHANGE and s.now >= s.dvc_due:
+    if s.status is VIEW_CHANGE and s.now >= s.dvc_due:
         tell(s)
     assert s.window_due > s.now
 
