@@ -10,8 +10,9 @@ from simulation.clocks import Clock
 from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
 from simulation.host import Died, Halted, Host, Machine
 from simulation.index import Index
+from simulation.ledger import Ledger, Said
 from simulation.network import Network, Packet
-from simulation.plan import NODES, Plan
+from simulation.plan import CLOCK_FAULTS, NODES, Plan
 from simulation.topology import CLUSTER, Group, directory, groups
 from simulation.world import MS, Failure, World
 from veritydb.kernel.state import KERNEL_VERSION, genesis
@@ -20,7 +21,7 @@ from veritydb.node.config import NodeConfig
 from veritydb.node.node import Node
 from veritydb.storage import names, superblock
 from veritydb.storage.disk import DiskError, DiskFull
-from veritydb.storage.errors import Damaged
+from veritydb.storage.errors import Damaged, NotFormatted
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.segments import padded
 from veritydb.storage.store import Store
@@ -28,11 +29,17 @@ from veritydb.types.durable import Identity, Recovered
 from veritydb.types.frame import Frame, Header
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr.config import Config as VsrConfig
+from veritydb.vsr.config import Status
 from veritydb.wire import log as commands
 
 PEER_LOST_PPM = 800_000
-RETRY_START = 500 * MS
+RETRY_START = 100 * MS
+UNKNOWN_KERNEL = "needs kernel version"
 NAMED_IN_SUPERBLOCK = (ev.SuperblockWritten, vsr_ev.SnapshotInstalled, vsr_ev.GapClosed)
+
+
+class Misread(Exception):
+    """A start came to nothing because of a read that would come out right now."""
 
 
 class Box(Machine):
@@ -49,6 +56,12 @@ class Box(Machine):
         self.up = False
         self.paused = False
         self.crash_in: int | None = None
+        self.gone = False
+        """Whether it stays away until everything heals."""
+        self.slow = 0
+        """How much longer its disk takes than usual, ns."""
+        self.newest = False
+        """Whether its program knows the next kernel version, and announces it."""
         self.hosts: dict[int, Host] = {}
         self.lost: set[int] = set()
         """Groups whose replica here cannot start: its disk was destroyed."""
@@ -58,7 +71,10 @@ class Box(Machine):
 
     def start(self) -> None:
         """Start the process: every replica from what its disk holds."""
-        if self.up:
+        if self.up or self.gone:
+            return
+        if not self.cluster.may_start(self):
+            self.world.after(RETRY_START, self.start)
             return
         self.life += 1
         self.up = True
@@ -69,7 +85,7 @@ class Box(Machine):
             for group in self.cluster.groups:
                 if self.index in group.nodes and group.number not in self.lost:
                     self._start_replica(group)
-        except (DiskFull, DiskError, PowerCut, Died) as error:
+        except (DiskFull, DiskError, PowerCut, Died, Misread) as error:
             self.world.count("starts.failed")
             self.crash(type(error).__name__)
             self.world.after(RETRY_START, self.start)
@@ -79,12 +95,17 @@ class Box(Machine):
 
     def _start_replica(self, group: Group) -> None:
         index = group.nodes.index(self.index)
+        misread = self.world.counts.get("fault.misread", 0)
         try:
             host = self.cluster.open(self, group, index)
-        except Damaged as error:
+        except (Damaged, NotFormatted) as error:
             self.world.note(self.name, (), "refused to start", error)
+            if self.world.counts.get("fault.misread", 0) > misread:
+                # What it read was wrong, and will not be when it is read again.
+                raise Misread from error
             if (group.number, index) not in self.cluster.ruined:
                 raise Failure("refused-to-start", f"{(group.number, index)}: {error}") from error
+            self.world.count("starts.refused")
             self.lost.add(group.number)
             self.cluster.damaged(group, index)
             return
@@ -204,6 +225,9 @@ class Cluster:
         """The hashes of frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()
         """Replicas whose disk was damaged so that it may refuse to start."""
+        self.suspects: set[Replica] = set()
+        """Replicas whose disk may have taken back what it had called durable."""
+        self.ledger = Ledger()
         self.retiring: set[Replica] = set()
         """Replicas that are being replaced: one that still runs has to stop itself."""
         self.replaced: set[Replica] = set()
@@ -223,9 +247,13 @@ class Cluster:
         def within(label: str, bound: int) -> int:
             return c.between(label, -bound, bound) if bound else 0
 
+        for fault in CLOCK_FAULTS:
+            if plan.has(fault):
+                self.world.count("fault." + fault)
+        rate = PPM + within("clock.rate", plan.clock_rate_ppm)
         return Clock(
             self.world,
-            rate_ppm=PPM + within("clock.rate", plan.clock_rate_ppm),
+            rate_ppm=max(rate, PPM // 2),
             offset=within("clock.offset", plan.clock_offset),
             drift_ppm=within("clock.drift", plan.clock_drift_ppm),
         )
@@ -247,11 +275,36 @@ class Cluster:
         """Give a replica an empty disk and stamp it."""
         key = (group.number, index)
         self.incarnations[key] = incarnation
-        self.disks[key] = SimDisk()
+        self.ledger.begins(key)
+        self.suspects.discard(key)
+        self.ruined.discard(key)
+        self.put_disk(key, SimDisk())
         self.indexes[key] = Index()
         self.views[key] = (0, 0)
         self.gaps.discard(key)
         Store.format(self.disks[key], self.identity(group, index))
+
+    def put_disk(self, key: Replica, disk: SimDisk) -> None:
+        """Have a replica use a disk."""
+        self.disks[key] = disk
+        disk.on_fault = lambda name: self.world.count("fault." + name)
+
+    def may_start(self, box: Box) -> bool:
+        """Whether enough others hold what this machine's disks may have forgotten."""
+        for key in sorted(self.suspects - self.retiring):
+            group = self.group(key[0])
+            if group.nodes[key[1]] == box.index:
+                others = [at for at in range(len(group.nodes)) if at != key[1]]
+                witnesses = sum(self._vouches(group, at, key) for at in others)
+                if witnesses <= len(group.nodes) // 2:
+                    return False
+        return True
+
+    def _vouches(self, group: Group, other: int, key: Replica) -> bool:
+        host = self.boxes[group.nodes[other]].hosts.get(group.number)
+        if host is None or host.node.replica.status is not Status.NORMAL:
+            return False
+        return self.ledger.vouches(host.key, host.store.head, key)
 
     def open(self, box: Box, group: Group, index: int) -> Host:
         """Start a replica as a server does: storage first, then the node."""
@@ -265,16 +318,19 @@ class Cluster:
                 group=group.number,
                 index=index,
                 replicas=len(group.nodes),
-                kernel=KERNEL_VERSION,
+                kernel=KERNEL_VERSION + box.newest,
                 transfer_ops=self.plan.transfer_ops,
                 part_bytes=self.plan.part_bytes,
             ),
             genesis=genesis(group.number, group.placement, self._directory),
             decode=commands.decode,
             snapshot_entries=self.plan.snapshot_ops,
+            kernels=(KERNEL_VERSION, KERNEL_VERSION + 1)[: 1 + box.newest],
         )
         prng = self.world.choices.random(f"prng.{key}.{box.life}")
         node = Node(config, recovered, snapshot, prng)
+        if key in self.suspects:
+            self.watch.forgot(key)
         self.watch.begun(key, self._start_of(key, node, recovered))
         self.note_views(key)
         latencies = (self.plan.write_latency, self.plan.read_latency)
@@ -333,15 +389,26 @@ class Cluster:
             self.disks[key].crash(lambda n: c.choose("crash.sector", n))
 
     def halted(self, box: Box, halt: Halted) -> None:
-        """A replica stopped itself for good. Only one that was replaced may."""
+        """A replica stopped itself for good, for a reason that is known and right."""
         for number, host in list(box.hosts.items()):
-            if host.node.halted is not None:
-                if host.key not in self.retiring:
-                    raise Failure("halted", f"{host.name}: {halt}")
+            if host.node.halted is None:
+                continue
+            if UNKNOWN_KERNEL in host.node.halted and not box.newest:
+                self.world.count("fault.kernel")
+                box.newest = True
+                box.crash("upgraded")
+                self.world.after(self.downtime(), box.start)
+                return
+            if host.key in self.retiring:
                 self.world.count("halted.replaced")
-                box.lost.add(number)
-                self.cut_power(host.key)
-                del box.hosts[number]
+            elif host.key in self.suspects:
+                self.world.count("halted.forgot")
+                self.damaged(host.group, host.index)
+            else:
+                raise Failure("halted", f"{host.name}: {halt}")
+            box.lost.add(number)
+            self.cut_power(host.key)
+            del box.hosts[number]
 
     def downtime(self) -> int:
         """How long a crashed process stays away."""
@@ -385,6 +452,7 @@ class Cluster:
         if choice is None:
             return
         block = choice.block
+        self.ledger.noted(key, block.view_state)
         self.views[key] = (block.view_state.view, block.view_state.log_view)
         self.gaps.discard(key)
         if block.gap_end:
@@ -397,6 +465,8 @@ class Cluster:
     def survives(self, key: Replica, header: Header) -> bool:
         """Whether a power cut would leave this frame and its record, injected rot aside."""
         if self.rotten.get((key, header.op)) == header.hash:
+            return True
+        if key in self.suspects and header.op <= self.ledger.said.get(key, Said()).acked:
             return True
         frame = self.frames.get(header.hash)
         if frame is None:

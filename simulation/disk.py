@@ -13,6 +13,7 @@ from veritydb.storage.disk import Buffer, DiskError, DiskFull, NoSuchFile
 
 SECTOR = 512
 ZERO = bytes(SECTOR)
+EIO = "input/output error"
 Choose = Callable[[int], int]
 """Returns one of 0 .. n-1."""
 
@@ -34,7 +35,7 @@ def keep_everything(n: int) -> int:
 class _File:
     """Contents as a reader sees them, and what else a power cut may make of them."""
 
-    __slots__ = ("durable_size", "ghosts", "pending", "sectors", "size")
+    __slots__ = ("doomed", "durable_size", "ghosts", "lies", "pending", "sectors", "size")
 
     def __init__(self) -> None:
         self.sectors: dict[int, bytes] = {}
@@ -42,6 +43,10 @@ class _File:
         self.pending: dict[int, list[bytes]] = {}
         # After a failed sync the page cache calls these clean, but the disk has the content here.
         self.ghosts: dict[int, bytes] = {}
+        # Sectors that a sync said were durable with the content here, and are not.
+        self.lies: dict[int, bytes] = {}
+        # Sectors whose last write will never reach the disk, whatever is synced.
+        self.doomed: set[int] = set()
         self.size = 0
         self.durable_size = 0
 
@@ -49,12 +54,15 @@ class _File:
         other = _File()
         other.sectors = dict(self.sectors)
         other.pending = {at: list(versions) for at, versions in self.pending.items()}
-        other.ghosts = dict(self.ghosts)
+        other.ghosts, other.lies = dict(self.ghosts), dict(self.lies)
+        other.doomed = set(self.doomed)
         other.size, other.durable_size = self.size, self.durable_size
         return other
 
     def put(self, sector: int, content: bytes) -> None:
         old = self.sectors.get(sector, ZERO)
+        if self.doomed:
+            self.doomed.discard(sector)
         if content == old and sector not in self.ghosts:
             return
         versions = self.pending.get(sector)
@@ -102,10 +110,27 @@ class _File:
             return (number for number in range(first, last + 1) if number in self.sectors)
         return (number for number in self.sectors if first <= number <= last)
 
-    def crash(self, choose: Choose) -> None:
+    def sync(self, lying: bool) -> None:
+        if not lying and not self.lies and not self.doomed:
+            self.pending = {}
+        else:
+            for sector in list(self.pending):
+                if lying or sector in self.doomed:
+                    self.lies[sector] = self.sectors.get(sector, ZERO)
+                else:
+                    del self.pending[sector]
+                    self.lies.pop(sector, None)
+        self.durable_size = self.size
+
+    def crash(self, choose: Choose) -> tuple[bool, bool]:
+        """Return whether a lost write, and whether a lying sync, took back what was promised."""
         for sector in sorted(self.pending):
             versions = self.pending[sector]
-            self.set(sector, versions[choose(len(versions))])
+            doomed = sector in self.doomed
+            self.set(sector, versions[0 if doomed else choose(len(versions))])
+        broken = {at for at, said in self.lies.items() if self.sectors.get(at, ZERO) != said}
+        lost = bool(broken & self.doomed), bool(broken - self.doomed)
+        self.lies, self.doomed = {}, set()
         for sector, content in self.ghosts.items():
             self.set(sector, content)
         if self.size != self.durable_size and choose(2) == 0:
@@ -113,6 +138,7 @@ class _File:
             limit = -(-self.size // SECTOR)
             self.sectors = {at: data for at, data in self.sectors.items() if at < limit}
         self.pending, self.ghosts, self.durable_size = {}, {}, self.size
+        return lost
 
 
 class _Change:
@@ -143,9 +169,13 @@ class SimDisk:
     """Implements `veritydb.storage.disk.Disk`.
 
     `operations` counts what changes something. `errors` are raised instead of the operation of
-    that number. `capacity` bounds the bytes of all files together; None is endless. `lying` makes
+    that number; a write may be done in part before, if `short`. After `sync_error_in` more syncs,
+    one fails. `capacity` bounds the bytes of all files together; None is endless. `lying` makes
     `sync` say that it did what it did not do. `lose` so many next writes; `misdirect` the next one
     to another (name, position). A read that touches one of `unreadable` (name, sector) fails.
+    `reading` gets what the next read found, once, and returns what the reader sees. The `doom` next
+    writes are seen by readers until the power is cut and never reach the disk; `stray` is a (name,
+    sector) that the next of them hits instead.
     """
 
     def __init__(self) -> None:
@@ -161,6 +191,13 @@ class SimDisk:
         self.lose = 0
         self.misdirect: tuple[str, int] | None = None
         self.unreadable: set[tuple[str, int]] = set()
+        self.short = False
+        self.sync_error_in: int | None = None
+        self.reading: Callable[[bytes], bytes] | None = None
+        self.doom = 0
+        self.stray: tuple[str, int] | None = None
+        self.on_fault: Callable[[str], None] = lambda name: None
+        """Called when a fault of this class has happened."""
 
     # -- faults
 
@@ -175,11 +212,14 @@ class SimDisk:
             changes = self._changes[folder]
             for change in changes[: choose(len(changes) + 1)]:
                 change.apply(names)
-        for name in sorted(names):
-            names[name].crash(choose)
+        lost = [names[name].crash(choose) for name in sorted(names)]
+        if any(doomed for doomed, _ in lost):
+            self.on_fault("lost-write")
+        if any(lied for _, lied in lost):
+            self.on_fault("lying-sync")
         self._files, self._durable, self._changes = dict(names), names, {}
-        self._cut_before = None
-        self.errors = {}
+        self._cut_before = self.sync_error_in = self.reading = self.stray = None
+        self.errors, self.short, self.doom = {}, False, 0
 
     def dirty(self) -> int:
         """How many sectors a power cut could take back."""
@@ -205,6 +245,22 @@ class SimDisk:
         file = self._file(name)
         file.set(sector, content)
         file.pending.pop(sector, None)
+        file.lies.pop(sector, None)
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file short for good."""
+        file = self._file(name)
+        file.size = file.durable_size = min(file.size, size)
+        limit = -(-size // SECTOR)
+        for part in (file.sectors, file.pending, file.ghosts, file.lies):
+            for sector in [sector for sector in part if sector >= limit]:
+                del part[sector]
+
+    def vanish(self, name: str) -> None:
+        """Take a file away for good."""
+        self._file(name)
+        self._files.pop(name)
+        self._durable.pop(name, None)
 
     def clone(self) -> "SimDisk":
         """An independent copy, without the faults that are still to come."""
@@ -243,7 +299,7 @@ class SimDisk:
         for number in range(at // SECTOR, (at + size - 1) // SECTOR + 1):
             versions = file.pending.get(number)
             content = versions[0] if versions else file.sectors.get(number, ZERO)
-            pieces.append(file.ghosts.get(number, content))
+            pieces.append(file.lies.get(number) or file.ghosts.get(number, content))
         skip = at % SECTOR
         return b"".join(pieces)[skip : skip + size]
 
@@ -271,33 +327,60 @@ class SimDisk:
             last = (at + max(size, 1) - 1) // SECTOR
             if any(n == name and at // SECTOR <= s <= last for n, s in self.unreadable):
                 raise DiskError(f"cannot read {name} at {at}")
-        return file.read(at, size)
+        data = file.read(at, size)
+        if self.reading is not None and data:
+            seen, self.reading = self.reading, None
+            return seen(data)
+        return data
 
     def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
         """See `Disk`."""
-        self._operation()
         file = self._file(name)
+        data = b"".join(buffers)
+        try:
+            self._operation()
+        except DiskError:
+            if self.short:
+                file.write(at, data[: len(data) // 2 // SECTOR * SECTOR])
+            self.on_fault("eio-write")
+            raise
         if self.lose:
             self.lose -= 1
             return
         if self.misdirect is not None:
             (name, at), self.misdirect = self.misdirect, None
             file = self._file(name)
-        file.write(at, b"".join(buffers))
+        file.write(at, data)
+        if self.doom:
+            self.doom -= 1
+            self._lose(file, at, len(data))
+
+    def _lose(self, file: _File, at: int, size: int) -> None:
+        """Let a write that was just made never reach its place, but perhaps another one."""
+        sectors = range(at // SECTOR, (at + size - 1) // SECTOR + 1)
+        file.doomed.update(sector for sector in sectors if sector in file.pending)
+        if self.stray is not None:
+            (name, first), self.stray = self.stray, None
+            for to, sector in enumerate(sectors, start=first):
+                self.rot_sector(name, to, file.sectors.get(sector, ZERO))
+            self.on_fault("misdirected-write")
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
         file = self._file(name)
         try:
             self._operation()
+            if self.sync_error_in is not None:
+                self.sync_error_in -= 1
+                if self.sync_error_in < 0:
+                    raise DiskError(f"{EIO} on a sync")
         except DiskError:
             for sector, versions in file.pending.items():
                 file.ghosts[sector] = versions[0]
             file.pending = {}
+            self.on_fault("fsync-error")
             raise
-        if not self.lying:
-            file.pending = {}
-            file.durable_size = file.size
+        file.sync(self.lying)
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
@@ -305,6 +388,7 @@ class SimDisk:
         file = self._files.get(name)
         grown = size - (file.size if file is not None else 0)
         if self.capacity is not None and grown > 0 and self.used() + grown > self.capacity:
+            self.on_fault("disk-full")
             raise DiskFull(f"no space for {grown} bytes of {name}")
         if file is None:
             file = _File()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from simulation.checkers.base import TOKEN, Replica, SentFact, Watch
 from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.index import Index
+from simulation.ledger import Ledger
 from simulation.network import Packet
 from simulation.topology import Group
 from simulation.world import MS, Failure, World
@@ -46,6 +47,7 @@ class Machine(Protocol):
     index: int
     life: int
     crash_in: int | None
+    slow: int
 
     def post(self, delay: int, call: Callable[..., None], *args: Any) -> None:
         """Call later, unless this life of the machine is over by then."""
@@ -61,6 +63,7 @@ class Surroundings(Protocol):
     watch: Watch
     frames: dict[bytes, Frame]
     indexes: dict[Replica, Index]
+    ledger: Ledger
 
     def written(self, host: "Host", event: ev.Event) -> None:
         """Something is durable, says the writer."""
@@ -160,11 +163,13 @@ class Host:
 
     def _send(self, effect: vsr_fx.Send) -> None:
         message = effect.message
+        if type(message) is messages.PrepareOk:
+            self._cluster.ledger.acknowledged(self.key, message.view, message.op)
         self.watch.sent(sent_fact(self.key, self.machine.life, message))
         data = b"".join(messages.encode(message))
         self.world.count("messages")
         target = self.group.nodes[effect.to]
-        tag = ("peer", self.group.number)
+        tag = ("peer", self.group.number, type(message).__name__)
         self.machine.send(Packet(self.machine.index, target, tag, data))
 
     def receive(self, data: bytes) -> None:
@@ -298,7 +303,7 @@ class Host:
         mean = self._write_latency
         if all(type(write) is fx.AppendOutcomes for write in self.writer.queue):
             mean //= 10
-        delay = mean // 4 + self.world.choices.exponential("disk.write", mean)
+        delay = mean // 4 + self.world.choices.exponential("disk.write", mean) + self.machine.slow
         self.machine.post(delay, self._turn)
 
     def _turn(self) -> None:
@@ -316,7 +321,8 @@ class Host:
             self._schedule_turn()
 
     def _later(self, call: Callable[..., None], *args: Any) -> None:
-        delay = self.world.choices.exponential("disk.read", self._read_latency)
+        mean = self._read_latency
+        delay = self.world.choices.exponential("disk.read", mean) + self.machine.slow
         self.machine.post(delay, call, *args)
 
     def _read_frames(self, effect: vsr_fx.ReadFrames) -> None:

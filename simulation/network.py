@@ -23,6 +23,10 @@ class NetworkPlan(msgspec.Struct, frozen=True, kw_only=True):
     heavy_ppm: int = 0
     """A few packets take a hundred times as long."""
     loss_ppm: int = 0
+    burst_ppm: int = 0
+    """How often a link turns bad; then most of the next packets are lost."""
+    burst_packets: int = 1
+    """How many packets a link is bad for, on the mean."""
     twice_ppm: int = 0
     replay_ppm: int = 0
     """A packet comes again seconds to minutes later, whoever lives there then."""
@@ -52,32 +56,67 @@ class Network:
         self.plan = plan
         self.receive: Callable[[Packet], None] = lambda packet: None
         self.watch: Callable[[Packet], None] | None = None
+        self.slow: dict[int, int] = {}
+        """How much longer packets take from and to a node, ns."""
         self._blocked: set[tuple[int, int]] = set()
+        self._clogged: set[tuple[int, int]] = set()
+        self._held: list[Packet] = []
+        self._bad: set[tuple[int, int]] = set()
         self._oversize_from: int | None = None
+        self._kinds: tuple[str, ...] = ()
+        self._kinds_from: int | None = None
 
     def send(self, packet: Packet) -> None:
         """Put a packet on its link."""
         choices, plan, world = self._world.choices, self.plan, self._world
         if self.watch is not None:
             self.watch(packet)
-        if choices.chance("net.loss", plan.loss_ppm):
-            world.count("net.lost")
-            return
-        if packet.source == self._oversize_from and len(packet.data) > plan.big_lost_bytes > 0:
-            world.count("net.oversize")
+        if self._loses(packet):
             return
         delay = plan.delay_min + choices.exponential("net.delay", plan.delay_mean)
         if choices.chance("net.heavy", plan.heavy_ppm):
+            world.count("fault.heavy")
             delay *= 100
+        if self.slow:
+            delay += self.slow.get(packet.source, 0) + self.slow.get(packet.target, 0)
         world.after(delay, self._arrive, self._maybe_spoil(packet))
         if choices.chance("net.twice", plan.twice_ppm):
-            world.count("net.twice")
+            world.count("fault.twice")
             delay += choices.exponential("net.delay", plan.delay_mean)
             world.after(delay, self._arrive, packet)
         if choices.chance("net.replay", plan.replay_ppm):
-            world.count("net.replayed")
+            world.count("fault.replay")
             later = choices.log_uniform("net.replay.delay", SECOND // 2, 60 * SECOND)
             world.after(later, self._arrive, packet)
+
+    def _loses(self, packet: Packet) -> bool:
+        choices, plan, world = self._world.choices, self.plan, self._world
+        if choices.chance("net.loss", plan.loss_ppm):
+            world.count("fault.loss")
+            return True
+        if plan.burst_ppm and self._in_burst((packet.source, packet.target)):
+            world.count("fault.burst")
+            return True
+        if packet.source == self._oversize_from and len(packet.data) > plan.big_lost_bytes > 0:
+            world.count("fault.oversize")
+            return True
+        if self._kinds and self._kinds_from in (None, packet.source):
+            tag = packet.tag
+            if type(tag) is tuple and tag[2] in self._kinds:
+                world.count("fault.kind-loss")
+                return True
+        return False
+
+    def _in_burst(self, link: tuple[int, int]) -> bool:
+        """Whether a packet falls into a time in which its link loses most (Gilbert and Elliott)."""
+        choices = self._world.choices
+        if link not in self._bad:
+            if choices.chance("net.burst", self.plan.burst_ppm):
+                self._bad.add(link)
+            return False
+        if choices.chance("net.burst.end", PPM // self.plan.burst_packets):
+            self._bad.discard(link)
+        return choices.chance("net.burst.loss", 4 * PPM // 5)
 
     def _maybe_spoil(self, packet: Packet) -> Packet:
         """Flip bits, or change the address, where the draw says so."""
@@ -85,10 +124,10 @@ class Network:
         if packet.target >= CLIENTS or packet.source >= CLIENTS:
             return packet
         if choices.chance("net.astray", plan.astray_ppm):
-            self._world.count("net.astray")
+            self._world.count("fault.astray")
             return packet._replace(target=choices.choose("net.astray.to", self._nodes))
         if packet.data and choices.chance("net.damage", plan.damage_ppm):
-            self._world.count("net.damaged")
+            self._world.count("fault.damage")
             data = bytearray(packet.data)
             for _ in range(choices.between("net.damage.bits", 1, 4)):
                 bit = choices.choose("net.damage.at", len(data) * 8)
@@ -99,6 +138,10 @@ class Network:
     def _arrive(self, packet: Packet) -> None:
         if (packet.source, packet.target) in self._blocked:
             self._world.count("net.blocked")
+            return
+        if (packet.source, packet.target) in self._clogged:
+            self._world.count("fault.clog")
+            self._held.append(packet)
             return
         self.receive(packet)
 
@@ -112,14 +155,34 @@ class Network:
         """From this node, large packets are lost and small ones arrive."""
         self._oversize_from = source
 
+    def lose_kinds(self, kinds: tuple[str, ...], source: int | None) -> None:
+        """Messages of these kinds are lost, from one node or (None) from all."""
+        self._kinds, self._kinds_from = kinds, source
+
+    def clog(self, links: set[tuple[int, int]]) -> None:
+        """Hold back what comes through these links."""
+        self._clogged |= links
+
+    def release(self) -> None:
+        """Let go of all that was held back, the links in any order, at once."""
+        held, self._held = self._held, []
+        self._clogged.clear()
+        first = {link: at for at, link in enumerate(dict.fromkeys(p[:2] for p in held))}
+        order = self._world.choices.sample("clog.order", list(first.values()), len(first))
+        for packet in sorted(held, key=lambda packet: order[first[packet[:2]]]):
+            self._world.after(0, self._arrive, packet)
+
     def heal(self) -> None:
         """Every link works again."""
         self._blocked.clear()
         self._oversize_from = None
+        self._kinds = ()
 
     def calm(self) -> None:
         """No more faults: what is on its way still arrives, all else is quick and certain."""
         self.heal()
+        self.release()
+        self.slow.clear()
         mean = min(self.plan.delay_mean, 2 * MS)
         self.plan = NetworkPlan(delay_min=self.plan.delay_min, delay_mean=mean)
 
@@ -128,7 +191,9 @@ class Network:
         return (source, target) in self._blocked
 
 
-SHAPES = ("alone", "island", "halves", "one-way", "bridge", "clients", "deaf")
+SHAPES = (
+    *("alone", "island", "halves", "one-way", "bridge", "ring", "partial", "clients", "deaf"),
+)
 
 
 def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int]]]:
@@ -152,6 +217,15 @@ def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int
     if shape == "bridge":
         # Only the victim hears everybody.
         return shape, {(a, b) for a in others for b in others if a != b}
+    if shape == "ring":
+        # Everybody hears only the one before.
+        return shape, {
+            (a, b) for a in range(nodes) for b in range(nodes) if a != b and (a + 1) % nodes != b
+        }
+    if shape == "partial":
+        pairs = [(a, b) for a in range(nodes) for b in range(a)]
+        gone = [pair for pair in pairs if choices.chance("cut.pair", PPM // 2)]
+        return shape, {link for a, b in gone for link in ((a, b), (b, a))}
     if shape == "deaf":
         return shape, {(end, victim) for end in others}
     reached = [end for end in everyone if end >= CLIENTS]

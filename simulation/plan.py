@@ -11,23 +11,30 @@ from simulation.choices import PPM, Choices
 from simulation.network import NetworkPlan
 from simulation.world import MS, SECOND, US
 
-NETWORK_FAULTS = ("heavy", "loss", "twice", "replay", "damage", "astray")
+NETWORK_FAULTS = ("heavy", "loss", "burst", "twice", "replay", "damage", "astray")
 NEMESES = (
-    "crash",
-    "crash-inside",
-    "power-cut",
-    "pause",
-    "cut",
-    "oversize",
+    *("crash", "crash-inside", "crash-loop", "power-cut", "pause", "slow", "gone", "step-down"),
+    *("cut", "clog", "kind-loss", "oversize"),
     "clock",
-    "rot",
-    "disk-error",
-    "disk-full",
-    "step-down",
-    "wipe",
+    *("eio-read", "eio-write", "fsync-error", "disk-full", "misread"),
+    *("rot", "superblock", "file-lost"),
+    *("lying-sync", "lost-write", "misdirected-write", "rollback"),
+    *("wipe", "foreign-files", "kernel"),
 )
+"""In the order of the families in `simulation.nemesis`."""
 CLOCK_FAULTS = ("rate", "skew", "drift")
 FAULTS = NETWORK_FAULTS + NEMESES + CLOCK_FAULTS
+NEED_PEERS = (
+    *("heavy", "burst", "damage", "astray", "oversize", "kind-loss", "clog", "step-down", "gone"),
+    *("kernel", "rot", "superblock", "file-lost", "misread", "foreign-files", "wipe", "drift"),
+    *("lying-sync", "lost-write", "misdirected-write", "rollback", "skew"),
+)
+"""What a replica alone does not meet, or has nobody to be repaired or replaced by."""
+SELDOM = (
+    *("disk-full", "wipe", "power-cut", "superblock", "file-lost", "gone", "crash-loop"),
+    *("lying-sync", "lost-write", "misdirected-write", "rollback", "foreign-files"),
+)
+OFTEN = ("rot", "crash-inside", "kernel")
 
 SHAPES = ("three",) * 15 + ("five",) * 2 + ("one",) + ("regions",) * 2
 """Three replicas in most runs; `regions` is two regional groups and a global one on six nodes."""
@@ -98,35 +105,32 @@ def make(seed: int) -> Plan:
         requests=c.between("plan.requests", 190, 240),
         clients=c.between("plan.clients", 2, 5),
         window=c.pick("plan.window", (1, 1, 2, 4, 8)),
-        think=c.log_uniform("plan.think", 2 * MS, 100 * MS),
+        think=c.log_uniform("plan.think", 2 * MS, 60 * MS),
         patience=c.log_uniform("plan.patience", 100 * MS, 1 * SECOND),
         twins=c.chance("plan.twins", PPM // 5),
         network=_network(c, faults),
         nemeses={name: _interval(c, name) for name in NEMESES if name in faults},
-        clock_rate_ppm=c.log_uniform("plan.rate", 100, 300_000) if "rate" in faults else 0,
+        clock_rate_ppm=c.log_uniform("plan.rate", 1_000, 1_000_000) if "rate" in faults else 0,
         clock_offset=c.log_uniform("plan.offset", MS, 30 * SECOND) if "skew" in faults else 0,
         clock_drift_ppm=c.log_uniform("plan.drift", 10, 50_000) if "drift" in faults else 0,
         write_latency=c.log_uniform("plan.write", 50 * US, 10 * MS),
         read_latency=c.log_uniform("plan.read", 10 * US, 5 * MS),
         snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
-        down=c.log_uniform("plan.down", 50 * MS, 3 * SECOND),
+        down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
         part_bytes=c.pick("plan.part", (2_000, 20_000, 1 << 20)),
     )
 
 
 def _faults(c: Choices, shape: str) -> tuple[str, ...]:
+    able = [name for name in FAULTS if shape != "one" or name not in NEED_PEERS]
     draw = c.choose("plan.class", 10)
     if draw == 0:
-        chosen: tuple[str, ...] = ()
-    elif draw == 1:
-        chosen = (c.pick("plan.only", FAULTS),)
-    else:
-        chosen = tuple(name for name in FAULTS if c.chance("plan.has." + name, PPM // 2))
-    if shape == "one":
-        # One replica has nobody to be repaired or replaced by.
-        chosen = tuple(name for name in chosen if name not in ("rot", "wipe"))
-    return chosen
+        return ()
+    if draw == 1:
+        return (c.pick("plan.only", able),)
+    present = c.pick("plan.present", (PPM // 8, PPM // 4, PPM // 2))
+    return tuple(name for name in able if c.chance("plan.has." + name, present))
 
 
 def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
@@ -136,19 +140,21 @@ def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
     return NetworkPlan(
         delay_min=c.log_uniform("plan.delay_min", 10 * US, 2 * MS),
         delay_mean=c.log_uniform("plan.delay", 50 * US, 10 * MS),
-        heavy_ppm=rate("heavy", 100, 20_000),
-        loss_ppm=rate("loss", 1_000, 200_000),
-        twice_ppm=rate("twice", 1_000, 200_000),
-        replay_ppm=rate("replay", 1_000, 50_000),
-        damage_ppm=rate("damage", 500, 30_000),
-        astray_ppm=rate("astray", 500, 20_000),
+        heavy_ppm=rate("heavy", 4_000, 20_000),
+        loss_ppm=rate("loss", 5_000, 200_000),
+        burst_ppm=rate("burst", 4_000, 20_000),
+        burst_packets=c.between("plan.burst", 4, 40),
+        twice_ppm=rate("twice", 5_000, 200_000),
+        replay_ppm=rate("replay", 5_000, 50_000),
+        damage_ppm=rate("damage", 6_000, 30_000),
+        astray_ppm=rate("astray", 6_000, 20_000),
         big_lost_bytes=c.pick("plan.mtu", (600, 1_500)) if "oversize" in faults else 0,
     )
 
 
 def _interval(c: Choices, name: str) -> int:
-    if name in ("rot", "crash-inside"):
+    if name in OFTEN:
         return c.log_uniform("plan.every." + name, 200 * MS, 4 * SECOND)
-    if name in ("disk-full", "wipe", "power-cut"):
+    if name in SELDOM:
         return c.log_uniform("plan.every." + name, 2 * SECOND, 10 * SECOND)
     return c.log_uniform("plan.every." + name, 500 * MS, 6 * SECOND)

@@ -17,7 +17,7 @@ from simulation.choices import Choices
 from simulation.clients import Client, Shared
 from simulation.cluster import Cluster
 from simulation.limit import Hung, cpu_limit
-from simulation.nemesis import Nemesis
+from simulation.nemesis.director import Nemesis
 from simulation.network import CLIENTS, Network, Packet
 from simulation.operator import OPERATOR, Operator
 from simulation.plan import NODES, Plan, make
@@ -31,7 +31,7 @@ from veritydb.types.limits import CLOCK_TOLERANCE_NS
 
 PRODUCT = Path(marks.__file__).parents[1]
 
-SAFETY_TIME = 40 * SECOND
+SAFETY_TIME = 20 * SECOND
 LIVENESS_TIME = 60 * SECOND
 CHECK_EVERY = 50 * MS
 QUEUE_MAX = 20_000
@@ -73,6 +73,7 @@ class Simulation:
     ) -> None:
         """Nothing has happened yet. `choices` may come from a tape; `lines` are kept, or all."""
         self.plan = plan
+        self.events_max = EVENTS_MAX
         choices = choices or Choices(plan.seed)
         self.world = World(choices, lines)
         self.log: Log = {}
@@ -83,6 +84,7 @@ class Simulation:
         self.cluster = Cluster(self.world, plan, self.watch, self.network)
         self.operator = Operator(self.cluster)
         self.nemesis = Nemesis(self.cluster, self.operator, plan.clients)
+        self.nemesis.left = lambda: self._shared.left
         self._placement = Placement(
             {group.number: frozenset(group.nodes) for group in self.cluster.groups}
         )
@@ -176,7 +178,7 @@ class Simulation:
         for client in self.clients:
             world.choices.apart(f"client{client.index}", client.start)
         self.nemesis.start()
-        self._until(SAFETY_TIME, self._clients_done)
+        self._until(SAFETY_TIME, self._enough)
         world.count("safety-ms", world.now // MS)
         world.note("world", (), "liveness phase: everything heals")
         self._shared.calm = True
@@ -196,11 +198,15 @@ class Simulation:
             world.run(min(until, world.now + CHECK_EVERY))
             if world.pending > QUEUE_MAX:
                 raise Failure("bounds", f"{world.pending} things are under way")
-            if world.events > EVENTS_MAX:
+            if world.events > self.events_max:
                 raise Failure("bounds", f"{world.events} events, and no end")
             if done():
                 return True
         return False
+
+    def _enough(self) -> bool:
+        """Whether all requests were made, and each class of faults has struck."""
+        return self._clients_done() and not self.nemesis.missing()
 
     def _clients_done(self) -> bool:
         return self._shared.left <= 0 and not any(client.open for client in self.clients)
@@ -267,6 +273,7 @@ def simulate(
     plan: Plan | None = None,
     choices: Choices | None = None,
     lines: int | None = TIMELINE_LINES,
+    events_max: int = EVENTS_MAX,
 ) -> Result:
     """Run one seed, or one plan with choices of its own, and say what became of it."""
     plan = plan or make(seed)
@@ -274,6 +281,7 @@ def simulate(
     reached: set[str] = set()
     before = marks.listen(reached.add)
     simulation = Simulation(plan, choices, lines)
+    simulation.events_max = events_max
     world = simulation.world
     try:
         with cpu_limit(CPU_SECONDS_MAX) as used:

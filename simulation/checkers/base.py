@@ -199,6 +199,9 @@ class Checker:
     def denied(self, request: Request) -> None:
         """A client hears that its request is forbidden and will never be carried out."""
 
+    def forgot(self, replica: Replica) -> None:
+        """A replica starts from a disk that may have taken back what it had promised."""
+
     def healed(self) -> None:
         """From now on nothing goes wrong any more."""
 
@@ -308,6 +311,12 @@ class Watch:
         """See `Checker.healed`."""
         for checker in self.checkers:
             checker.healed()
+
+    def forgot(self, replica: Replica) -> None:
+        """See `Checker.forgot`."""
+        self._standing.pop(replica, None)
+        for checker in self.checkers:
+            checker.forgot(replica)
 
     def installed(self, replica: Replica, op: int, outcomes: bytes) -> None:
         """See `Checker.installed`."""

@@ -106,6 +106,11 @@ class SameStory(Checker):
         self._left: dict[Replica, int] = {}
         self._prepared: dict[tuple[int, int, int], bytes] = {}
 
+    def forgot(self, replica: Replica) -> None:
+        """Its earlier story counts no more: it does not know it."""
+        self._told = {key: story for key, story in self._told.items() if key[0] != replica}
+        self._left.pop(replica, None)
+
     def sent(self, fact: SentFact) -> None:
         """Compare with what was told before."""
         if fact.kind == "DoViewChange":

@@ -40,12 +40,11 @@ NOTHING: tuple[Effect, ...] = ()
 
 
 class Context(msgspec.Struct, frozen=True, gc=False):
-    """Where in the log an entry stands: its op, its index there, the op's log time and kernel."""
+    """Where in the log an entry stands: its op, its index there, the op's log time."""
 
     op: int
     entry: int
     timestamp: int
-    kernel: int = KERNEL_VERSION
 
 
 def apply(
@@ -55,7 +54,7 @@ def apply(
 
     Registering sessions and replacing replicas are the node's and never come here.
     """
-    assert context.kernel == state.kernel, "the node replays only versions that this code knows"
+    assert state.kernel == KERNEL_VERSION, "there is one version of this function so far"
     if header.kind is Kind.APPEND:
         return _append(state, header, context)
     wrong = misplaced(state, header, command)

@@ -78,7 +78,7 @@ class _Work:
         if header.kind in BODY_KINDS:
             command = self.decode(header.kind, self.frame.body[start + HEADER_BYTES : end])
         at = self.frame.header
-        context = Context(at.op, index, at.timestamp, at.kernel)
+        context = Context(at.op, index, at.timestamp)
         self.kernel, outcome, effects = apply(self.kernel, header, command, context)
         assert (outcome.op, outcome.entry) == (at.op, index), "an outcome of another entry"
         assert outcome.code is not Code.OK or header.kind is not Kind.APPEND or outcome.count > 0
@@ -161,12 +161,17 @@ class _Work:
         )
 
 
-def apply_frame(state: Applied, frame: Frame, decode_command: Decode) -> Done:
-    """Apply the frame that follows `state`. Raises Halted."""
+def apply_frame(
+    state: Applied,
+    frame: Frame,
+    decode_command: Decode,
+    kernels: tuple[int, ...] = (KERNEL_VERSION,),
+) -> Done:
+    """Apply the frame that follows `state`, if it is of a known kernel version. Raises Halted."""
     header = frame.header
     assert header.op == state.op + 1, "ops are applied in order"
     assert header.entry_base == state.entries
-    if header.kernel != KERNEL_VERSION:
+    if header.kernel not in kernels:
         raise Halted(f"op {header.op} needs kernel version {header.kernel}")
     work = _Work(state, frame, decode_command)
     headers: list[EntryHeader] = []

@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from veritydb.kernel.admission import Command
-from veritydb.kernel.state import KernelState
+from veritydb.kernel.state import KERNEL_VERSION, KernelState
 from veritydb.types.entry import Kind
 from veritydb.types.limits import MIB
 from veritydb.vsr.config import Config as VsrConfig
@@ -34,3 +34,5 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     decode: Decode
     snapshot_entries: int = 200_000
     snapshot_bytes: int = 512 * MIB
+    kernels: tuple[int, ...] = (KERNEL_VERSION,)
+    """The kernel versions whose ops this program can apply."""

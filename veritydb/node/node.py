@@ -279,7 +279,7 @@ class Node:
         if known is not None and known != header.outcomes:
             raise Halted(f"op {header.op}: its outcomes at op {header.commit} are not ours")
         first = self.state.entries
-        done = apply_frame(self.state, frame, self.config.decode)
+        done = apply_frame(self.state, frame, self.config.decode, self.config.kernels)
         self.state = done.state
         self._heads[header.op] = done.state.outcomes
         if len(self._heads) > HEADS_KEPT:

@@ -1,0 +1,91 @@
+"""Which fault strikes when: each class at its own rate, and each at least once in a run."""
+
+from collections.abc import Callable
+
+from simulation.cluster import Cluster
+from simulation.nemesis.clocks import Clocks
+from simulation.nemesis.disks import Disks
+from simulation.nemesis.links import Links
+from simulation.nemesis.operations import Operations
+from simulation.nemesis.processes import Processes
+from simulation.nemesis.promises import Promises
+from simulation.nemesis.rot import Rot
+from simulation.nemesis.squeeze import Squeeze
+from simulation.nemesis.stage import Stage
+from simulation.operator import Operator
+from simulation.world import MS
+
+PROD_EVERY = 40 * MS
+
+
+class Nemesis:
+    """Draws faults until it is told to stop."""
+
+    def __init__(self, cluster: Cluster, operator: Operator, clients: int) -> None:
+        """Nothing happens before `start`."""
+        self._world = cluster.world
+        self._choices = cluster.world.choices
+        self._plan = cluster.plan
+        self._stage = stage = Stage(cluster, operator, clients)
+        squeeze = Squeeze(stage)
+        self._families = (
+            Links(stage),
+            Clocks(stage),
+            Disks(stage),
+            Rot(stage, squeeze),
+            Promises(stage),
+            Operations(stage, squeeze),
+            Processes(stage),
+        )
+        self._faults = {
+            name: fault for family in self._families for name, fault in family.faults.items()
+        }
+        self._strikes = dict.fromkeys(self._plan.nemeses, 0)
+        self._begin_at = {
+            name: self._choices.between("first." + name, 1, self._plan.requests * 3 // 4)
+            for name in self._plan.nemeses
+        }
+        self.left: Callable[[], int] = lambda: 0
+        """How many requests are still to be made."""
+
+    def start(self) -> None:
+        """Begin to draw."""
+        for name in self._plan.nemeses:
+            self._again(name)
+        self._prod()
+
+    def stop(self) -> None:
+        """No more faults; what was broken is mended, what is down comes up."""
+        self._stage.stopped = True
+        for family in self._families:
+            family.stop()
+
+    def missing(self) -> list[str]:
+        """The classes of the plan that have not struck yet."""
+        counts = self._world.counts
+        return [name for name in self._plan.faults if not counts.get("fault." + name)]
+
+    def _again(self, name: str) -> None:
+        delay = self._choices.exponential("nemesis." + name, self._plan.nemeses[name])
+        self._world.after(delay, self._in_time, name)
+
+    def _in_time(self, name: str) -> None:
+        if not self._stage.stopped:
+            self._strike(name)
+            self._again(name)
+
+    def _prod(self) -> None:
+        """Have what has not struck yet strike, once enough requests were made."""
+        if self._stage.stopped:
+            return
+        missing = [name for name in self.missing() if name in self._strikes]
+        left = self.left()
+        for name in missing:
+            if left <= self._begin_at[name]:
+                self._strike(name)
+        if missing:
+            self._world.after(PROD_EVERY, self._prod)
+
+    def _strike(self, name: str) -> None:
+        self._strikes[name] += 1
+        self._choices.apart(f"{name}#{self._strikes[name]}", self._faults[name])

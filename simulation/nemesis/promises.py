@@ -1,0 +1,100 @@
+"""Disks that take back what they called durable, all on one machine.
+
+No replica can notice by itself that it has forgotten. Before such a machine comes up again, enough
+others must hold what it had promised (`simulation.ledger`); then nothing may be lost, and whoever
+remembers its word has to confront it.
+"""
+
+from collections.abc import Mapping
+
+from simulation.checkers.base import Replica
+from simulation.disk import SECTOR, SimDisk, lose_everything
+from simulation.nemesis.stage import Family, Strike
+from simulation.world import MS, SECOND
+
+
+class Promises(Family):
+    """What is durable, says the disk, and is not."""
+
+    @property
+    def faults(self) -> Mapping[str, Strike]:
+        """By class."""
+        return {
+            "lying-sync": self._lying_sync,
+            "lost-write": self._lost_write,
+            "misdirected-write": self._misdirected_write,
+            "rollback": self._rollback,
+        }
+
+    def stop(self) -> None:
+        """Disks are honest from now on. What they owe is still lost with the next power cut."""
+        for disk in self.cluster.disks.values():
+            disk.lying = False
+            disk.doom = 0
+
+    def _lying_sync(self) -> None:
+        """For a while nothing reaches the disk, then the power fails."""
+        for key in self.stage.victims():
+            self._suspect(key)
+            self.cluster.disks[key].lying = True
+        long = self.choices.log_uniform("lying.long", 5 * MS, 1 * SECOND)
+        self.world.after(long, self._honest)
+
+    def _honest(self) -> None:
+        self._fell("lying disk")
+        for disk in self.cluster.disks.values():
+            disk.lying = False
+
+    def _lost_write(self) -> None:
+        """Some writes are seen until the power is cut, and then were never made."""
+        for key in self.stage.victims():
+            self._suspect(key)
+            self.cluster.disks[key].doom = self.choices.between("lost.writes", 1, 3)
+        self._fell_soon()
+
+    def _misdirected_write(self) -> None:
+        """A write hits another place, of the same file or another one."""
+        for key in self.stage.victims():
+            disk = self.cluster.disks[key]
+            there = list(disk.contents())
+            if there:
+                name, at, data = self.choices.pick("stray.file", there)
+                self._suspect(key)
+                disk.doom = 1
+                where = self.choices.choose("stray.at", len(data) // SECTOR)
+                disk.stray = (name, at // SECTOR + where)
+        self._fell_soon()
+
+    def _rollback(self) -> None:
+        """The disks of a machine are put back as they were a while ago."""
+        copies = []
+        for key in self.stage.victims():
+            copy = self.cluster.disks[key].clone()
+            copy.crash(lose_everything)
+            copies.append((key, self.cluster.incarnations[key], copy))
+        long = self.choices.log_uniform("rollback.after", 20 * MS, 2 * SECOND)
+        self.world.after(long, self._put_back, copies)
+
+    def _put_back(self, copies: list[tuple[Replica, int, SimDisk]]) -> None:
+        able = self.stage.victims()
+        if self.stage.stopped or not able:
+            return
+        self._fell("rolled back")
+        for key, incarnation, copy in copies:
+            if key in able and self.cluster.incarnations[key] == incarnation:
+                self._suspect(key)
+                self.stage.fired("rollback")
+                self.cluster.put_disk(key, copy)
+
+    def _suspect(self, key: Replica) -> None:
+        self.cluster.ruined.add(key)
+        self.cluster.suspects.add(key)
+
+    def _fell_soon(self) -> None:
+        long = self.choices.log_uniform("lost.fall", 1 * MS, 500 * MS)
+        self.world.after(long, self._fell, "power cut")
+
+    def _fell(self, why: str) -> None:
+        box = self.cluster.boxes[self.stage.victim]
+        if box.up:
+            self.stage.fell(box, why)
