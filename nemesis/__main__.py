@@ -1,9 +1,11 @@
-"""`make nemesis`: publish for minutes while random nodes are killed, and account for every event.
+"""`make nemesis`: clients at work for minutes while faults of every kind go on around the nodes.
 
-    python -m nemesis --minutes 10 --every 5 --faults kill,stop,flip,wipe,blackout,standstill
+    python -m nemesis --minutes 10 --every 4 --faults kill,island,clock
 
-Exit code 0 only if no acknowledged event was lost or doubled, all nodes hold the same, `verify`
-passes on each, and none has grown. The data of a run that failed is kept.
+Exit status: 0 if no acknowledged event was lost or doubled, the recorded history is linearizable,
+all nodes hold the same, `verify` passes on each, none has grown and none printed what clients sent;
+1 if not; 3 if too little was done to mean anything; 4 if a planted lie was believed. The data of a
+run that failed is kept.
 """
 
 import argparse
@@ -14,15 +16,16 @@ import tempfile
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from nemesis import checks
-from nemesis.faults import KINDS
-from nemesis.memory import MIB
+from nemesis.disks import NoMounts, go_private
 from nemesis.nodes import Stuck
+from nemesis.plants import PLANTS
+from nemesis.report import show
+from nemesis.rounds import KINDS, NEED_SMALL_DISKS
 from nemesis.run import Plan, Result, run
 from veritydb.errors import VerityError
 
+HOLDS, FAILED, LACKING, BELIEVED, INTERRUPTED = 0, 1, 3, 4, 130
 console = Console(highlight=False)
 
 
@@ -31,18 +34,21 @@ def parse(arguments: list[str] | None = None) -> Plan:
     parser = argparse.ArgumentParser(prog="python -m nemesis", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=positive, default=10.0, help="how long; default 10")
     parser.add_argument(
-        "--every", type=positive, default=5.0, help="seconds from one fault to the next; default 5"
+        "--every", type=positive, default=4.0, help="seconds from one round to the next; default 4"
     )
     parser.add_argument(
         "--faults",
         type=kinds,
-        default=["kill"],
-        help=f"some of {','.join(KINDS)}, one named twice comes twice as often; default kill",
+        default=(),
+        help=f"some of {','.join(KINDS)}; default all that are possible on this machine",
     )
     parser.add_argument("--seed", type=int, default=None, help="repeats a choice of faults")
+    parser.add_argument(
+        "--plant", choices=[one for one in PLANTS if one], default="", help="a lie to be found"
+    )
     given = parser.parse_args(arguments)
     seed = secrets.randbelow(1 << 32) if given.seed is None else given.seed
-    return Plan(given.minutes, given.every, given.faults, seed)
+    return Plan(given.minutes, given.every, given.faults, seed, given.plant)
 
 
 def positive(text: str) -> float:
@@ -53,80 +59,71 @@ def positive(text: str) -> float:
     return number
 
 
-def kinds(text: str) -> list[str]:
+def kinds(text: str) -> tuple[str, ...]:
     """Kinds of faults, separated by commas."""
-    found = text.split(",")
+    found = tuple(dict.fromkeys(text.split(",")))
     if wrong := [one for one in found if one not in KINDS]:
         raise argparse.ArgumentTypeError(f"{wrong[0]!r} is none of {', '.join(KINDS)}")
     return found
 
 
+def possible(plan: Plan) -> Plan:
+    """The plan with the kinds that this machine allows. Raises NoMounts if one was asked for."""
+    asked = plan.faults or tuple(KINDS)
+    if any(kind in NEED_SMALL_DISKS for kind in asked):
+        try:
+            go_private()
+        except NoMounts as error:
+            if plan.faults:
+                raise
+            say(f"no {' and no '.join(NEED_SMALL_DISKS)}: {error}")
+            asked = tuple(kind for kind in asked if kind not in NEED_SMALL_DISKS)
+    return Plan(plan.minutes, plan.every, asked, plan.seed, plan.plant)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run, show the result, return the exit code."""
     plan = parse(arguments)
-    # The nodes must not outlive this process, however it is ended.
+    # What was started is then ended in order; if this process is killed, the system kills it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="veritydb-nemesis-"))
-    console.print(
-        f"{plan.minutes:g} minutes, every {plan.every:g} s one of {', '.join(plan.faults)};"
-        f" --seed {plan.seed}"
-    )
     try:
+        plan = possible(plan)
+        say(
+            f"{plan.minutes:g} minutes, every {plan.every:g} s one or two of"
+            f" {', '.join(plan.faults)}; --seed {plan.seed}"
+        )
         result = run(folder, plan, say)
     except KeyboardInterrupt:
         console.print("interrupted")
         shutil.rmtree(folder, ignore_errors=True)
-        return 130
-    except (Stuck, VerityError) as error:
+        return INTERRUPTED
+    except (Stuck, VerityError, NoMounts) as error:
         console.print(f"[bold red]failed:[/] {error}", soft_wrap=True)
         console.print(f"the data is in {folder}")
-        return 1
-    show(result)
-    if result.problems:
+        return FAILED
+    show(console, result, plan.seed)
+    code = verdict(plan, result)
+    if code:
         console.print(f"the data is in {folder}")
-        return 1
-    shutil.rmtree(folder, ignore_errors=True)
-    return 0
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def verdict(plan: Plan, result: Result) -> int:
+    """The exit status."""
+    if plan.plant:
+        say(f"the planted {plan.plant} was {'found' if result.problems else 'BELIEVED'}")
+        return HOLDS if result.problems else BELIEVED
+    if result.problems:
+        return FAILED
+    return LACKING if result.lacking else HOLDS
 
 
 def say(text: str) -> None:
     """Print one line as it is."""
     console.print(text, markup=False, soft_wrap=True)
-
-
-def show(result: Result) -> None:
-    """Print the result."""
-    sums = checks.totals(result.verdicts.values())
-    table = Table(show_header=False, title="what came of it", title_justify="left")
-    table.add_column()
-    table.add_column(justify="right")
-    for kind, count in result.faults.items():
-        table.add_row(f"faults: {kind}", str(count))
-    table.add_row("events acknowledged", f"{sums['acknowledged']:,}")
-    table.add_row("events read back from each node", f"{sums['read']:,}")
-    table.add_row("events given up by retention", f"{sums['given up']:,}")
-    table.add_row("lost", str(sums["lost"]))
-    table.add_row("duplicated", str(sums["duplicated"]))
-    table.add_row("events/s", f"{sums['acknowledged'] / result.seconds:,.0f}")
-    table.add_row("longest time in which no publisher was served, s", f"{result.silence:.2f}")
-    for name, count in sorted(result.errors.items()):
-        table.add_row(f"answers: {name}", str(count))
-    for name, flat in result.memory.items():
-        said = "too few samples"
-        if flat is not None:
-            said = f"{flat.second / MIB:.1f}, {flat.last / MIB:.1f} ({flat.per_minute / MIB:+.2f})"
-        table.add_row(f"{name}: MiB in second and last quarter (per minute)", said)
-    judged = [flat.flat for flat in result.memory.values() if flat is not None]
-    table.add_row("memory flat", "too short to tell" if None in judged else yes(all(judged)))
-    table.add_row("everything holds", yes(not result.problems))
-    console.print(table)
-    for problem in result.problems:
-        say(f"PROBLEM {problem}")
-
-
-def yes(fact: bool) -> str:
-    """A fact in a word."""
-    return "yes" if fact else "NO"
 
 
 if __name__ == "__main__":

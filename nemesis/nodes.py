@@ -11,19 +11,27 @@ from pathlib import Path
 from socket import create_server
 from types import TracebackType
 
-from veritydb.cli import processes
+import msgspec
+
+from nemesis import leash
+from nemesis.disks import SmallDisk
+from nemesis.machine import Ailments
+from nemesis.proxy import CLIENTS, HOST, Network
 from veritydb.cli.connection import ask_status
-from veritydb.cli.processes import Process
-from veritydb.cli.supervisor import Cluster
 from veritydb.client.sync import Client
 from veritydb.client.values import GroupStatus, NodeStatus, Token
 from veritydb.server import config as configs
+from veritydb.server.config import Config, split_address
 from veritydb.server.datadir import init
+from veritydb.server.print_config import describe
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.05
 STATUS_SECONDS = 1.0
-HOST = "127.0.0.1"
+# Roles of replicas that lack nothing.
+WHOLE = ("primary", "backup")
+LAST_LINES = 5
+LAST_BYTES = 16_384
 
 
 class Stuck(Exception):
@@ -31,17 +39,27 @@ class Stuck(Exception):
 
 
 class Nodes:
-    """The nodes of one configuration, with data in one directory. Leaving it kills them all."""
+    """The nodes of one configuration, with data in one directory. Leaving it kills them all.
 
-    def __init__(self, folder: Path, text: str) -> None:
+    With a `network` they, and the clients of `url`, reach one another over its links only.
+    """
+
+    def __init__(self, folder: Path, text: str, network: Network | None = None) -> None:
         """`text` is the configuration; nothing is started yet."""
         self.file = folder / "cluster.toml"
         self.file.write_text(text)
-        self.cluster = Cluster(configs.load(self.file), self.file, folder / "data")
-        self.config = self.cluster.config
-        self.names = self.cluster.names
-        self.url = self.cluster.url
-        self._started: dict[str, Process] = {}
+        self.folder = folder
+        self.config = configs.load(self.file)
+        self.names = [node.name for node in self.config.nodes]
+        self.url = self.url_of(*self.names)
+        self.disks: dict[str, SmallDisk] = {}
+        self.keep = False
+        """Whether limited disks, which are gone with this process, are copied to the folder."""
+        self.ailments = {name: Ailments(folder / f"{name}.ailments") for name in self.names}
+        self._files = dict.fromkeys(self.names, self.file)
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+        if network is not None:
+            self._join(network)
 
     def __enter__(self) -> "Nodes":
         """Nothing more to do."""
@@ -56,14 +74,43 @@ class Nodes:
         """Kill what still runs."""
         for name in list(self._started):
             self.kill(name)
+        for disk in self.disks.values():
+            disk.close(keep=self.keep or error is not None)
+
+    def _join(self, network: Network) -> None:
+        """Give each node a file of its own, in which the others are where its links begin."""
+        self.url = "veritydb://" + ",".join(network.address(CLIENTS, one) for one in self.names)
+        for part in self.config.nodes:
+            seen = tuple(
+                msgspec.structs.replace(
+                    other,
+                    client=network.address(CLIENTS, other.name),
+                    client_listen=other.client,
+                    peer=other.peer if other is part else network.address(part.name, other.name),
+                )
+                for other in self.config.nodes
+            )
+            own: Config = msgspec.structs.replace(self.config, nodes=seen)
+            self._files[part.name] = self.file.with_name(f"{part.name}.toml")
+            self._files[part.name].write_text(describe(own))
+            network.lead(part.name, split_address(part.client), split_address(part.peer))
+
+    def limit_disks(self) -> None:
+        """Give each node a file system of limited size. Raises NoMounts."""
+        for name in self.names:
+            self.disks[name] = SmallDisk(self.data(name).parent)
 
     def data(self, name: str) -> Path:
         """A node's directory."""
-        return self.cluster.node_dir(name)
+        return self.folder / "disks" / name / "data"
+
+    def log_file(self, name: str) -> Path:
+        """Where a node prints to, in all of its lives."""
+        return self.folder / f"{name}.log"
 
     def log(self, name: str) -> str:
-        """What a node has printed into its present directory."""
-        path = self.data(name) / processes.LOG_FILE
+        """What a node has printed in all of its lives."""
+        path = self.log_file(name)
         return path.read_text(errors="replace") if path.exists() else ""
 
     def url_of(self, *names: str) -> str:
@@ -78,12 +125,26 @@ class Nodes:
 
     def up(self) -> None:
         """Stamp what is not stamped, start all that do not run, and wait until they are ready."""
-        self._started |= self.cluster.start()
+        for name in self.names:
+            if not self.data(name).exists():
+                init(self.config, name, self.data(name))
+            if name not in self._started:
+                self.start(name)
         self.ready()
 
     def start(self, name: str) -> None:
         """Start one node; it is not ready yet."""
-        self._started[name] = self.cluster.start_node(name)
+        file, ailments = self._files[name], self.folder / f"{name}.ailments"
+        with self.log_file(name).open("ab") as log:
+            self._started[name] = leash.start(
+                "nemesis.machine",
+                *map(str, (file, name, self.data(name), ailments)),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A Ctrl-C at the terminal is for us alone.
+                start_new_session=True,
+            )
 
     def pid(self, name: str) -> int:
         """A node's process id."""
@@ -91,23 +152,23 @@ class Nodes:
 
     def runs(self, name: str) -> bool:
         """Whether a node that was started has not ended."""
-        return name in self._started and processes.is_running(self._started[name])
+        return name in self._started and self._started[name].poll() is None
 
     def signal(self, name: str, number: signal.Signals) -> None:
         """Send a node a signal."""
-        processes.send(self._started[name], number)
+        self._started[name].send_signal(number)
 
     def kill(self, name: str) -> None:
         """End a node with SIGKILL."""
         process = self._started.pop(name)
-        processes.send(process, signal.SIGKILL)
+        process.kill()
         self._gone(name, process)
 
     def stop(self, *names: str) -> None:
         """End nodes (all, if none is named) in order. Raises Stuck unless each ends well."""
         ending = {name: self._started.pop(name) for name in names or list(self._started)}
         for process in ending.values():
-            processes.send(process, signal.SIGTERM)
+            process.terminate()
         for name, process in ending.items():
             if code := self._gone(name, process):
                 raise Stuck(f"{name} was told to stop and ended with {code}: {self.last(name)}")
@@ -116,20 +177,21 @@ class Nodes:
         """Wait until a node has ended by itself; return its exit code."""
         return self._gone(name, self._started.pop(name))
 
-    def _gone(self, name: str, process: Process) -> int:
-        if processes.wait([process], time.monotonic() + PATIENCE_SECONDS):
+    def _gone(self, name: str, process: subprocess.Popen[bytes]) -> int:
+        try:
+            return process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
             self._started[name] = process
-            raise Stuck(f"{name} did not end: {self.last(name)}")
-        code = processes.exit_code(process)
-        assert code is not None
-        return code
+            raise Stuck(f"{name} did not end: {self.last(name)}") from None
 
     def last(self, name: str) -> str:
         """The end of what a node has printed."""
-        return " | ".join(processes.tail(self.data(name)))
+        lines = self.log(name)[-LAST_BYTES:].splitlines()
+        return " | ".join(lines[-LAST_LINES:])
 
     def empty(self, name: str) -> None:
         """Empty the disk of a node that does not run."""
+        assert name not in self._started
         assert name not in self._started
         shutil.rmtree(self.data(name))
 
@@ -147,7 +209,7 @@ class Nodes:
 
     def status(self) -> dict[str, NodeStatus]:
         """The nodes that answer, by name."""
-        said = ask_status(self.url, STATUS_SECONDS).values()
+        said = ask_status(self.url_of(*self.names), STATUS_SECONDS).values()
         return {one.name: one for one in said if one.reachable}
 
     def until(self, what: str, holds: Callable[[Mapping[str, NodeStatus]], bool]) -> None:
@@ -174,6 +236,17 @@ class Nodes:
             return all(name in seen and seen[name].ready for name in wanted)
 
         self.until(f"{', '.join(wanted)} never became ready", holds)
+
+    def whole(self) -> None:
+        """Wait until all do their part and none still fetches what is behind its snapshot."""
+
+        def holds(seen: Mapping[str, NodeStatus]) -> bool:
+            return set(seen) == set(self.names) and all(
+                one.ready and all(group.role in WHOLE for group in one.groups)
+                for one in seen.values()
+            )
+
+        self.until("the cluster never was whole again", holds)
 
     def level(self, token: Token | None = None) -> None:
         """Wait until all have applied the same, and at least what a token says."""

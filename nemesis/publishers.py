@@ -9,11 +9,13 @@ import asyncio
 import os
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from nemesis.ledger import Ledger, digest_of
+from nemesis.taint import TAINT
 from veritydb import aio
 from veritydb.aio import AsyncClient, AsyncStream
 from veritydb.client.values import LINEARIZABLE, RecordedEvent
@@ -38,7 +40,7 @@ class Stream(msgspec.Struct, frozen=True):
     way: str
     tasks: int = 1
     payload_max: int = 1_500
-    pause: float = 0.02
+    pause: float = 0.05
     retention: Retention | None = None
 
 
@@ -49,7 +51,7 @@ def streams(region: Region) -> list[Stream]:
         Stream("orders", DataClass.PHI, region, "origin"),
         Stream("ledger", DataClass.PHI, region, "exact"),
         # Fills segments, and has most of them given back while nodes die.
-        Stream("scans", DataClass.PHI, region, "any", 1, 30_000, 0.1, Retention(max_bytes=KEPT)),
+        Stream("scans", DataClass.PHI, region, "any", 1, 30_000, 0.2, Retention(max_bytes=KEPT)),
         Stream("stock", DataClass.NON_PHI, GLOBAL, "any"),
         Stream("prices", DataClass.NON_PHI, GLOBAL, "origin"),
         Stream("shifts", DataClass.NON_PHI, GLOBAL, "exact"),
@@ -70,6 +72,7 @@ class Publishers:
         self._url = url
         self._seed = seed
         self._last = 0.0
+        self._window = 0.0
         self._stopping = False
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="publishers")
@@ -106,7 +109,7 @@ class Publishers:
 
     async def _publish(self) -> None:
         async with aio.connect(self._url, timeout=CALL_SECONDS) as db, asyncio.TaskGroup() as group:
-            self._last = asyncio.get_running_loop().time()
+            self._last = time.monotonic()
             for one in self.plan:
                 stream = await self._create(db, one)
                 for number in range(one.tasks):
@@ -118,7 +121,7 @@ class Publishers:
 
     async def _create(self, db: AsyncClient, one: Stream) -> AsyncStream:
         return await db.create_stream(
-            one.name,
+            f"{TAINT}-{one.name}",
             tenant=TENANT,
             data_class=one.data_class,
             placement=one.placement,
@@ -133,9 +136,16 @@ class Publishers:
 
     def succeeded(self) -> None:
         """Note that somebody was served just now."""
-        now = asyncio.get_running_loop().time()
+        now = time.monotonic()
         self.silence = max(self.silence, now - self._last)
+        self._window = max(self._window, now - self._last)
         self._last = now
+
+    def silence_since(self) -> float:
+        """The longest time without service since this was last asked, that of now included."""
+        longest = max(self._window, time.monotonic() - self._last)
+        self._window = 0.0
+        return longest
 
     def met(self, error: VerityError) -> None:
         """Note an error. What is sent here is in order, so nobody may call it wrong."""
@@ -184,7 +194,7 @@ class Writer:
 
     def _payload(self) -> bytes:
         self._made += 1
-        head = f"{self._me}-{self._made}-".encode()
+        head = f"{TAINT}-{self._me}-{self._made}-".encode()
         return head + self._dice.randbytes(self._dice.randint(0, self._plan.payload_max))
 
     async def _any(self, payloads: list[bytes], digests: list[bytes]) -> None:
@@ -260,4 +270,4 @@ class Writer:
 
 def events(payloads: list[bytes]) -> list[Event]:
     """Payloads as events."""
-    return [Event("Made", payload) for payload in payloads]
+    return [Event(f"Made{TAINT}", payload) for payload in payloads]

@@ -1,154 +1,219 @@
-"""One run: a cluster, its publishers and its faults, and then the account of it all."""
+"""One run: a cluster, its clients and its faults, and then the account of it all."""
 
-import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
-from nemesis import checks, memory
-from nemesis.checks import Reading, Verdict
-from nemesis.faults import Faults
-from nemesis.ledger import digest_of
+import msgspec
+
+from nemesis import checks, history, memory
+from nemesis.checks import Verdict
+from nemesis.history import Judgement
 from nemesis.memory import Flatness
 from nemesis.nodes import Nodes, three_nodes, veritydb
-from nemesis.publishers import CALL_SECONDS, TENANT, Publishers, Stream, streams
-from veritydb.client.sync import Client
+from nemesis.plants import PLANTS, Shown
+from nemesis.proxy import Network
+from nemesis.publishers import Publishers, streams
+from nemesis.reading import endings_of, readings_of
+from nemesis.recorded import Recorded
+from nemesis.rounds import NEED_SMALL_DISKS, Account, Rounds
+from nemesis.site import Site
+from nemesis.taint import found_in
 from veritydb.client.values import Token
 from veritydb.types.labels import Region
 
-REGION = "au-syd"
+REGION = Region("au-syd")
+NAMES = ("node-1", "node-2", "node-3")
 SAMPLE_SECONDS = 1.0
 VERIFY_SECONDS = 600.0
+# Of the rounds for which there is time if each is over when the next is due.
+ROUNDS_RATIO = 2 / 3
 
 
-class Plan(NamedTuple):
-    """What was asked for."""
+class Plan(msgspec.Struct, frozen=True):
+    """What was asked for. `plant` names a lie that the account is told, and has to find."""
 
     minutes: float
     every: float
-    faults: list[str]
+    faults: tuple[str, ...]
     seed: int
+    plant: str = ""
+
+    @property
+    def rounds_min(self) -> int:
+        """With fewer the run did too little to mean anything."""
+        return max(1, int(self.minutes * 60 / self.every * ROUNDS_RATIO))
 
 
-class Result(NamedTuple):
-    """What came of it. `problems` is empty if everything holds."""
+class Result(msgspec.Struct, frozen=True):
+    """What came of it. `problems` is empty if everything holds, `lacking` if enough was done."""
 
     verdicts: dict[str, Verdict]
+    judgement: Judgement
     memory: dict[str, Flatness | None]
-    faults: dict[str, int]
+    accounts: dict[str, Account]
     errors: dict[str, int]
     silence: float
     seconds: float
-    problems: list[str]
+    problems: tuple[str, ...]
+    lacking: tuple[str, ...]
 
 
 class Run:
     """A run in progress."""
 
-    def __init__(self, nodes: Nodes, plan: Plan, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        network: Network,
+        recorded: Recorded,
+        plan: Plan,
+        say: Callable[[str], None],
+    ) -> None:
         """The nodes are up."""
         self._nodes = nodes
+        self._recorded = recorded
         self._plan = plan
         self._say = say
+        self._begun = time.monotonic()
+        self._problems: list[str] = []
         self._samples: dict[str, list[tuple[float, int]]] = {name: [] for name in nodes.names}
-        self._publishers = Publishers(nodes.url, streams(Region(REGION)), plan.seed)
-        dice = random.Random(f"{plan.seed}/faults")
-        self._faults = Faults(nodes, plan.faults, plan.every, dice)
+        self._publishers = Publishers(nodes.url, streams(REGION), plan.seed)
+        site = Site(nodes, network, self._problems, self._tell)
+        silence = self._publishers.silence_since
+        self._rounds = Rounds(site, plan.faults, plan.seed, self._wait, silence)
 
     def run(self) -> Result:
         """Publish and do harm for as long as planned, then look at everything."""
-        begun = time.monotonic()
         self._publishers.start()
+        self._recorded.start(self._nodes.url, REGION.name, self._plan.seed)
         try:
-            self._harm(begun)
-            self._faults.recover()
+            self._harm()
         finally:
+            self._problems += self._recorded.stop()
             self._publishers.stop()
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - self._begun
+        shown = PLANTS[self._plan.plant](self._read_back())
+        ledgers = self._publishers.ledgers
+        verdicts = {
+            name: checks.judge(ledgers[name], found) for name, found in shown.readings.items()
+        }
+        epoch = time.time_ns() - time.monotonic_ns()
+        judgement = history.judge_all(shown.notes, shown.endings, epoch)
+        self._say("stopping the nodes, and checking every byte they wrote")
+        self._nodes.stop()
+        for name, verdict in verdicts.items():
+            self._problems += [f"{name}: {problem}" for problem in verdict.problems]
+        self._problems += [*judgement.problems, *self._publishers.wronged[:5]]
+        self._problems += [*self._verify(), *self._printed()]
+        flatness = {name: memory.judge(found) for name, found in self._samples.items()}
+        self._problems += [
+            f"the memory of {name} grew"
+            for name, one in flatness.items()
+            if one and one.flat is False
+        ]
+        return Result(
+            verdicts=verdicts,
+            judgement=judgement,
+            memory=flatness,
+            accounts=self._rounds.accounts,
+            errors=self._publishers.errors,
+            silence=self._publishers.silence,
+            seconds=seconds,
+            problems=tuple(self._problems),
+            lacking=tuple(self._lacking(judgement)),
+        )
+
+    def _harm(self) -> None:
+        end = self._begun + self._plan.minutes * 60
+        due = time.monotonic() + self._plan.every
+        while True:
+            self._wait(min(due, end) - time.monotonic())
+            if time.monotonic() >= end:
+                return
+            due = time.monotonic() + self._plan.every
+            self._rounds.one()
+
+    def _wait(self, seconds: float) -> None:
+        """Let time pass, looking at the nodes' memory meanwhile."""
+        until = time.monotonic() + seconds
+        while True:
+            self._publishers.check()
+            self._recorded.check()
+            self._sample()
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(SAMPLE_SECONDS, left))
+
+    def _sample(self) -> None:
+        at = time.monotonic() - self._begun
+        for name, samples in self._samples.items():
+            size = memory.resident(self._nodes.pid(name)) if self._nodes.runs(name) else None
+            if size is not None:
+                samples.append((at, size))
+
+    def _tell(self, text: str) -> None:
+        at = time.monotonic() - self._begun
+        self._say(f"{at:6.1f} s {self._publishers.count:>9,} events  {text}")
+
+    def _read_back(self) -> Shown:
+        """What every node holds in the end; that they hold the same is checked here."""
         token = Token()
         for ledger in self._publishers.ledgers.values():
             token |= ledger.token
         self._say(f"{self._publishers.count:,} events are acknowledged; waiting for all nodes")
         self._nodes.level(token)
         self._say("reading everything back from every node")
-        verdicts = {one.name: self._verdict(one, token) for one in self._publishers.plan}
-        self._say("stopping the nodes, and checking every byte they wrote")
-        self._nodes.stop()
-        problems = [*self._faults.problems, *self._publishers.wronged[:5], *self._verify()]
-        for name, verdict in verdicts.items():
-            problems += [f"{name}: {problem}" for problem in verdict.problems]
-        flatness = {name: memory.judge(found) for name, found in self._samples.items()}
-        for name, flat in flatness.items():
-            if flat is not None and flat.flat is False:
-                problems.append(f"the memory of {name} grew")
-        if not self._publishers.count:
-            problems.append("nothing was acknowledged")
-        return Result(
-            verdicts=verdicts,
-            memory=flatness,
-            faults=self._faults.done,
-            errors=self._publishers.errors,
-            silence=self._publishers.silence,
-            seconds=seconds,
-            problems=problems,
-        )
-
-    def _harm(self, begun: float) -> None:
-        end = begun + self._plan.minutes * 60
-        due = begun + self._plan.every
-        while (now := time.monotonic()) < end:
-            self._publishers.check()
-            self._sample(now - begun)
-            if now >= due:
-                self._faults.one(lambda text: self._tell(begun, text))
-                due = max(due + self._plan.every, time.monotonic())
-            time.sleep(min(SAMPLE_SECONDS, max(0.0, due - time.monotonic())))
-
-    def _tell(self, begun: float, text: str) -> None:
-        self._say(f"{time.monotonic() - begun:6.1f} s {self._publishers.count:>9,} events  {text}")
-
-    def _sample(self, at: float) -> None:
-        for name, samples in self._samples.items():
-            size = memory.resident(self._nodes.pid(name)) if self._nodes.runs(name) else None
-            if size is not None:
-                samples.append((at, size))
-
-    def _verdict(self, stream: Stream, token: Token) -> Verdict:
-        readings = {}
-        for name in self._nodes.names:
-            with Client(self._nodes.url, timeout=CALL_SECONDS) as db:
-                readings[name] = read(db, stream, name, token)
-        return checks.judge(self._publishers.ledgers[stream.name], readings)
+        notes = self._recorded.notes()
+        readings = readings_of(self._nodes, self._publishers.plan, token)
+        endings, unlike = endings_of(self._nodes, history.streams(notes), REGION)
+        self._problems += unlike
+        return Shown(readings, notes, endings)
 
     def _verify(self) -> list[str]:
+        """What `verify` says of each node's directory."""
         problems = []
         for name in self._nodes.names:
             done = veritydb("verify", str(self._nodes.data(name)), timeout=VERIFY_SECONDS)
+            printed = done.stdout + done.stderr
+            problems += found_in(printed, f"verify of {name}")
             if done.returncode:
-                said = (done.stdout + done.stderr).decode(errors="replace").strip()
+                said = printed.decode(errors="replace").strip()
                 problems.append(f"verify of {name} ended with {done.returncode}: {said[-1000:]}")
         return problems
 
+    def _printed(self) -> list[str]:
+        """What the nodes printed and should not have."""
+        return [
+            problem
+            for name in self._nodes.names
+            for problem in found_in(self._nodes.log(name).encode(), name)
+        ]
 
-def read(db: Client, stream: Stream, node: str, token: Token) -> Reading:
-    """Read a whole stream from one node alone."""
-    handle = db.stream(stream.name, tenant=TENANT, placement=stream.placement)
-    offsets: list[int] = []
-    digests: list[bytes] = []
-    floor = 0
-    for batch in handle.read_batches(0, node=node, at_least=token):
-        if batch.truncated:
-            floor = batch.base + batch.count
-        # What was erased has offsets but no payloads: that it is missing shows.
-        for offset, payload in zip(batch.offsets, batch.payloads, strict=False):
-            offsets.append(offset)
-            digests.append(digest_of(payload))
-    return Reading(offsets, digests, floor)
+    def _lacking(self, judgement: Judgement) -> list[str]:
+        """In what the run did too little."""
+        lacking = []
+        if self._rounds.count < self._plan.rounds_min:
+            lacking.append(f"{self._rounds.count} rounds of faults, not {self._plan.rounds_min}")
+        unused = [kind for kind, one in self._rounds.accounts.items() if not one.count]
+        if unused and self._plan.rounds_min >= len(self._rounds.accounts):
+            lacking.append(f"no fault of the kinds {', '.join(unused)}")
+        silent = [name for name, one in self._publishers.ledgers.items() if not one.count]
+        if silent:
+            lacking.append(f"nothing was acknowledged to {', '.join(silent)}")
+        if not judgement.acknowledged or not judgement.searched:
+            lacking.append("the clients recorded no history to speak of")
+        return lacking
 
 
 def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
-    """Run on fresh data in a folder. Whatever happens, no node is left behind."""
-    with Nodes(folder, three_nodes()) as nodes:
+    """Run on fresh data in a folder. Whatever happens, no process is left behind."""
+    with Network(NAMES, plan.seed) as network, Nodes(folder, three_nodes(), network) as nodes:
+        if any(kind in NEED_SMALL_DISKS for kind in plan.faults):
+            nodes.limit_disks()
         nodes.up()
-        return Run(nodes, plan, say).run()
+        with Recorded(folder) as recorded:
+            result = Run(nodes, network, recorded, plan, say).run()
+        nodes.keep = bool(result.problems)
+        return result

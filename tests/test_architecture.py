@@ -39,7 +39,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BELOW_THE_WATERLINE | {"wire", "client", "sql", "server", FACE},
     "testing": BELOW_THE_WATERLINE | {"wire", "client", "sql", "server", "cli", FACE},
     "simulation": BELOW_THE_WATERLINE | {"wire"},
+    # Real processes, judged by the simulator's checkers.
+    "nemesis": BELOW_THE_WATERLINE | {"wire", "client", "server", "cli", FACE, "simulation"},
 }
+# Of a package that is allowed, all that is: the rest of the simulator is of no use outside of it.
+ONLY = {("nemesis", "simulation"): "simulation.checkers."}
 
 # All that pure code may use. Nothing here waits, reads a clock, rolls dice or reaches the outside.
 # `unicodedata` is missing on purpose: its tables change with the Python version, so two replicas
@@ -55,7 +59,7 @@ IMPURE_BUILTINS = {
     *{"__import__", "breakpoint", "eval", "exec", "hash", "id", "input", "open", "print"},
 }
 
-SHELL_THAT_WAITS = {"server", "client", "cli", "testing"}
+SHELL_THAT_WAITS = {"server", "client", "cli", "testing", "nemesis"}
 # Modules that only some may know. Every dependency has to be here or be pure.
 OWNERS: dict[str, set[str]] = {
     "capnp": {"wire", "server", "client"},
@@ -77,7 +81,7 @@ OWNERS: dict[str, set[str]] = {
     "sqlglot": {"sql"},
     "cryptography": {"server", "client", "cli"},
     "click": {"cli"},
-    "rich": {"cli"},
+    "rich": {"cli", "nemesis"},
     "pytest": {"testing"},
     "hypothesis": {"testing"},
     # pycapnp's RPC crashes with it.
@@ -106,7 +110,7 @@ def imports(source: str) -> Iterator[Import]:
 def package_of(path: str) -> str:
     """The row of the table that a file is held to."""
     top, *rest = path.split("/")
-    if top == "simulation":
+    if top in {"simulation", "nemesis"}:
         return top
     assert top == "veritydb", path
     return rest[0] if len(rest) > 1 else FACE
@@ -130,7 +134,7 @@ def breaks_layers(path: str, source: str) -> list[str]:
         # The version is a word that anyone may know.
         if name != "veritydb.__version__"
         and (target := target_of(name)) is not None
-        and target not in allowed
+        and (target not in allowed or not name.startswith(ONLY.get((package, target), "")))
     ]
 
 
@@ -220,8 +224,9 @@ def unknown_packages(paths: list[str]) -> list[str]:
 
 
 def our_files() -> list[str]:
-    """The product and the simulator."""
-    found = [*PROJECT.glob("veritydb/**/*.py"), *PROJECT.glob("simulation/**/*.py")]
+    """The product, the simulator, and what torments real processes."""
+    folders = ("veritydb", "simulation", "nemesis")
+    found = [path for folder in folders for path in PROJECT.glob(f"{folder}/**/*.py")]
     return sorted(path.relative_to(PROJECT).as_posix() for path in found)
 
 
@@ -271,6 +276,9 @@ def test_no_owner_is_below_the_waterline() -> None:
         (breaks_layers, "veritydb/server/main.py", "from simulation.disk import Disk"),
         (breaks_layers, "simulation/world.py", "from veritydb.server.loop import Loop"),
         (breaks_layers, "simulation/world.py", "from tests.helpers import make"),
+        (breaks_layers, "simulation/world.py", "from nemesis.proxy import Network"),
+        (breaks_layers, "nemesis/run.py", "from simulation.world import World"),
+        (breaks_layers, "nemesis/run.py", "from tests.helpers import make"),
         (breaks_ownership, "veritydb/vsr/normal.py", "import trio"),
         (breaks_ownership, "veritydb/vsr/normal.py", "from time import time"),
         (breaks_ownership, "veritydb/storage/disk.py", "import os.path"),
