@@ -19,7 +19,7 @@ from veritydb.kernel.state import KERNEL_VERSION, genesis
 from veritydb.node import events as ev
 from veritydb.node.config import NodeConfig
 from veritydb.node.node import Node
-from veritydb.storage import names, superblock
+from veritydb.storage import journal, names, superblock
 from veritydb.storage.disk import DiskError, DiskFull
 from veritydb.storage.errors import Damaged, NotFormatted
 from veritydb.storage.journal import RECORD_BYTES
@@ -477,6 +477,11 @@ class Cluster:
             return False
         data = b"".join(padded(frame))
         return disk.surviving(names.segment(header.segment), header.position, len(data)) == data
+
+    def recorded(self, key: Replica, op: int) -> Header | None:
+        """The header that a replica's journal names, now and without a read that may fail."""
+        data = self.disks[key].surviving(names.JOURNAL, op * RECORD_BYTES, RECORD_BYTES)
+        return journal.decode(data, op, self.identity(self.group(key[0]), key[1]))[1]
 
     def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
         """The same, for a frame known by its hash."""

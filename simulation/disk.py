@@ -218,7 +218,7 @@ class SimDisk:
         if any(lied for _, lied in lost):
             self.on_fault("lying-sync")
         self._files, self._durable, self._changes = dict(names), names, {}
-        self._cut_before = self.sync_error_in = self.reading = self.stray = None
+        self._cut_before = self.sync_error_in = self.stray = None
         self.errors, self.short, self.doom = {}, False, 0
 
     def dirty(self) -> int:

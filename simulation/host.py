@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from traceback import format_exc
 from typing import Any, Protocol
 
-from simulation.checkers.base import TOKEN, Replica, SentFact, Watch
+from simulation.checkers.base import Replica, SentFact, Watch
 from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.index import Index
 from simulation.ledger import Ledger
 from simulation.network import Packet
+from simulation.reads import tokens_from
 from simulation.topology import Group
 from simulation.world import MS, Failure, World
 from simulation.writer import Writer
@@ -17,22 +18,20 @@ from veritydb.node import effects as fx
 from veritydb.node import events as ev
 from veritydb.node.node import Node
 from veritydb.node.state import BadSnapshot, load
-from veritydb.storage.disk import NoSuchFile
+from veritydb.storage.disk import DiskFull, NoSuchFile
 from veritydb.storage.errors import Damaged
 from veritydb.storage.store import Store
 from veritydb.types import entry as entries
 from veritydb.types.entry import Kind
 from veritydb.types.frame import Frame
 from veritydb.types.history import History
-from veritydb.types.ids import Op
 from veritydb.types.outcome import Code
 from veritydb.vsr import effects as vsr_fx
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr import messages
 from veritydb.wire import log as commands
 
-READ_RUNS_MAX = 5
-READ_BYTES_MAX = 1 << 20
+FULL_RETRY = 50 * MS
 NOBODY = (-1, 0)
 """Who waits for what a node asked for itself."""
 
@@ -200,6 +199,10 @@ class Host:
             if self.node.replica.is_primary:
                 self._audit(entry.header, code)
             return
+        if self.writer.full:
+            self.world.count("edge.read-only")
+            self._to_client(source, Refused(call.key, fx.RefuseReason.OVERLOADED, None))
+            return
         self._tokens += 1
         self._calls[self._tokens] = (source, call.key)
         self.step(ev.Submitted(self._tokens, entry))
@@ -266,14 +269,7 @@ class Host:
             self._to_client(source, Refused(call.key, reason, None))
             return
         first = max(call.first, record.floor)
-        tokens: list[bytes] = []
-        for op, run in self._stream_index.find(call.stream, first, READ_RUNS_MAX):
-            frames = self.store.read_frames(Op(op), Op(op), READ_BYTES_MAX)
-            frame = frames[0] if frames else None
-            if frame is None or run.base > first + len(tokens):
-                # Rotten, or not here yet: a peer's snapshot stands for it.
-                break
-            tokens += tokens_of(frame, run)[max(0, first - run.base) :]
+        tokens = tokens_from(self.store, self._stream_index, call.stream, first)
         # The index may know of ops that this life of the process has not applied again yet.
         del tokens[max(0, record.next - first) :]
         tag = ReadReply(
@@ -316,9 +312,13 @@ class Host:
                 self._stream_index.fill(self._filling)
             self._cluster.written(self, event)
             self.step(event)
-        if self.writer.queue and not self.writing:
+        if (self.writer.queue or self.writer.full) and not self.writing:
             self.writing = True
-            self._schedule_turn()
+            if self.writer.full:
+                # Nobody is told that there is space again; it is tried now and then.
+                self.machine.post(FULL_RETRY, self._turn)
+            else:
+                self._schedule_turn()
 
     def _later(self, call: Callable[..., None], *args: Any) -> None:
         mean = self._read_latency
@@ -406,11 +406,20 @@ class Host:
             return
 
         def write() -> ev.Event:
+            composer = None
+            try:
+                composer = self.store.begin_snapshot(effect.base, effect.outcomes)
+                for each in made:
+                    composer.add(each)
+                written = ev.SnapshotWritten(composer.finish())
+            except DiskFull:
+                # Without a newer snapshot a restart replays more; nothing else is lost.
+                if composer is not None:
+                    composer.abandon()
+                self.world.count("snapshots.no-space")
+                return ev.SnapshotAbandoned()
             self.world.count("snapshots")
-            composer = self.store.begin_snapshot(effect.base, effect.outcomes)
-            for each in made:
-                composer.add(each)
-            return ev.SnapshotWritten(composer.finish())
+            return written
 
         self._write(write)
 
@@ -455,19 +464,6 @@ PERFORM: dict[type, Callable[[Host, Any], None]] = {
     vsr_fx.Halt: Host._halt,
     vsr_fx.RoleChanged: Host._role,
 }
-
-
-def tokens_of(frame: Frame, run: fx.Run) -> list[bytes]:
-    """The payload tokens of one run, in the order of its events."""
-    for at, (_, start, end) in enumerate(entries.split(frame.body, frame.header.entry_count)):
-        if at == run.entry:
-            header = entries.parse_header(frame.body, start)
-            body = frame.body[start + entries.HEADER_BYTES : end]
-            table = entries.part_table(body, header.parts)
-            sizes = [part.descriptor_len + part.events_len for part in table]
-            begin = header.parts * entries.PART_BYTES + sum(sizes[: run.first])
-            return TOKEN.findall(body[begin : begin + sum(sizes[run.first : run.end])])
-    return []
 
 
 def sent_fact(sender: Replica, life: int, message: messages.Message) -> SentFact:

@@ -9,7 +9,9 @@ import msgspec
 
 from simulation.choices import PPM, Choices
 from simulation.network import NetworkPlan
+from simulation.segments import SMALL
 from simulation.world import MS, SECOND, US
+from veritydb.types.limits import SEGMENT_BYTES
 
 NETWORK_FAULTS = ("heavy", "loss", "burst", "twice", "replay", "damage", "astray")
 NEMESES = (
@@ -78,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of a snapshot, or of history, that one message carries."""
     down: int
     """Mean time that a crashed node stays down, ns."""
+    segment_bytes: int = SEGMENT_BYTES
 
     def has(self, fault: str) -> bool:
         """Whether this run has a class of faults."""
@@ -118,6 +121,7 @@ def make(seed: int) -> Plan:
         snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
+        segment_bytes=c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES)),
         part_bytes=c.pick("plan.part", (2_000, 20_000, 1 << 20)),
     )
 

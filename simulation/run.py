@@ -6,7 +6,7 @@ from pathlib import Path
 from traceback import format_exc
 from typing import NamedTuple
 
-from simulation import floors
+from simulation import floors, segments
 from simulation.checkers.base import Answer, Log, ReadAnswer, Request, Watch
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
@@ -34,6 +34,8 @@ PRODUCT = Path(marks.__file__).parents[1]
 SAFETY_TIME = 20 * SECOND
 LIVENESS_TIME = 60 * SECOND
 CHECK_EVERY = 50 * MS
+MORE_REQUESTS, MORE_REQUESTS_MAX = 10, 100
+"""Made at a time, and altogether, while a fault that was drawn has not struck."""
 QUEUE_MAX = 20_000
 EVENTS_MAX = 1_000_000
 CPU_SECONDS_MAX = 60
@@ -80,6 +82,7 @@ class Simulation:
         self.network = Network(self.world, plan.network, NODES[plan.shape])
         self._shared = Shared(self.world, self.network, Workload(choices))
         self._shared.left = plan.requests
+        self._more = MORE_REQUESTS_MAX
         self.watch = Watch(self.log, [])
         self.cluster = Cluster(self.world, plan, self.watch, self.network)
         self.operator = Operator(self.cluster)
@@ -206,7 +209,14 @@ class Simulation:
 
     def _enough(self) -> bool:
         """Whether all requests were made, and each class of faults has struck."""
-        return self._clients_done() and not self.nemesis.missing()
+        if not self._clients_done():
+            return False
+        if self.nemesis.missing() and self._more > 0:
+            # Some faults need something to happen.
+            more = min(self._more, MORE_REQUESTS)
+            self._more -= more
+            self._shared.left += more
+        return not self.nemesis.missing()
 
     def _clients_done(self) -> bool:
         return self._shared.left <= 0 and not any(client.open for client in self.clients)
@@ -279,7 +289,7 @@ def simulate(
     plan = plan or make(seed)
     failure, where = None, ""
     reached: set[str] = set()
-    before = marks.listen(reached.add)
+    before, segment_bytes = marks.listen(reached.add), segments.use(plan.segment_bytes)
     simulation = Simulation(plan, choices, lines)
     simulation.events_max = events_max
     world = simulation.world
@@ -294,6 +304,7 @@ def simulate(
         failure, where = (f"raised-{type(error).__name__}", format_exc()), raised_in(error)
     finally:
         marks.listen(before)
+        segments.use(segment_bytes)
     return Result(
         seed=seed,
         failure=failure,

@@ -36,6 +36,9 @@ Transfer = SaveSnapshot | InstallSnapshot | WriteHistory | CloseGap
 Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | Transfer | Job
 
 
+GATHERED = (WriteFrames, AppendOutcomes)
+
+
 class Writer:
     """What is to be written and in which order it is done."""
 
@@ -43,27 +46,46 @@ class Writer:
         """Nothing waits."""
         self._store = store
         self.queue: deque[Write] = deque()
+        self.full = False
+        """Whether something waits for space."""
 
     def turn(self) -> list[Event]:
-        """Carry out all that waits; return the completions. Raises what the disk raises."""
+        """Carry out all that waits; return the completions. Raises what the disk raises.
+
+        Without space nothing was written and all goes on waiting, as `full` says.
+        """
         done: list[Event] = []
-        outcomes: list[AppendOutcomes] = []
         frames: list[WriteFrames] = []
-        while self.queue:
+        outcomes: list[AppendOutcomes] = []
+        self.full = False
+        try:
+            while self.queue:
+                frames, outcomes = self._gather()
+                self._append(frames, done)
+                frames = []
+                # What follows may rely on the outcomes before it: a snapshot does.
+                self._outcomes(outcomes)
+                outcomes = []
+                if self.queue:
+                    self._other(self.queue[0], done)
+                    self.queue.popleft()
+            self._store.prepare()
+        except DiskFull:
+            self.full = True
+            self.queue.extendleft(reversed([*frames, *outcomes]))
+        return done
+
+    def _gather(self) -> tuple[list[WriteFrames], list[AppendOutcomes]]:
+        """Take what waits before the next write of another kind."""
+        frames: list[WriteFrames] = []
+        outcomes: list[AppendOutcomes] = []
+        while self.queue and isinstance(self.queue[0], GATHERED):
             write = self.queue.popleft()
             if isinstance(write, WriteFrames):
                 frames.append(write)
             elif isinstance(write, AppendOutcomes):
                 outcomes.append(write)
-            else:
-                self._append(frames, done)
-                frames = []
-                self._outcomes(outcomes)
-                outcomes = []
-                self._other(write, done)
-        self._append(frames, done)
-        self._outcomes(outcomes)
-        return done
+        return frames, outcomes
 
     def _append(self, writes: list[WriteFrames], done: list[Event]) -> None:
         if writes:

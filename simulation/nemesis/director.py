@@ -15,7 +15,7 @@ from simulation.nemesis.stage import Stage
 from simulation.operator import Operator
 from simulation.world import MS
 
-PROD_EVERY = 40 * MS
+PROD_EVERY = 100 * MS
 
 
 class Nemesis:
@@ -42,11 +42,15 @@ class Nemesis:
         }
         self._strikes = dict.fromkeys(self._plan.nemeses, 0)
         self._begin_at = {
-            name: self._choices.between("first." + name, 1, self._plan.requests * 3 // 4)
+            name: self._choices.between("first." + name, *self._early())
             for name in self._plan.nemeses
         }
         self.left: Callable[[], int] = lambda: 0
         """How many requests are still to be made."""
+
+    def _early(self) -> tuple[int, int]:
+        """Between how many requests that are left each class strikes first."""
+        return self._plan.requests // 4, self._plan.requests * 9 // 10
 
     def start(self) -> None:
         """Begin to draw."""

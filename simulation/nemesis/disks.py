@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from simulation.cluster import Box
 from simulation.disk import EIO, SECTOR, SimDisk
 from simulation.nemesis.stage import Family, Strike
 from simulation.world import MS, SECOND
@@ -37,15 +38,22 @@ class Disks(Family):
 
     def _eio_read(self) -> None:
         """The next read fails; the same read would succeed later."""
-        disk = self._disk("eio.who")
-        if disk is None or disk.reading is not None:
+        host = self.stage.host("eio.who")
+        if host is None:
             return
+        disk = self.cluster.disks[host.key]
+        self._read_soon(self.cluster.boxes[host.machine.index])
 
         def fail(data: bytes) -> bytes:
             self.stage.fired("eio-read")
             raise DiskError(f"{EIO} on a read")
 
         disk.reading = fail
+
+    def _read_soon(self, box: Box) -> None:
+        """Half of the time the next read is to be one of a start."""
+        if box.up and self.choices.choose("read.start", 2):
+            self.stage.fell(box, "killed")
 
     def _eio_write(self) -> None:
         """Some operation soon fails, a write possibly after a part of it was done."""
@@ -82,6 +90,7 @@ class Disks(Family):
         key = self.choices.pick("misread.who", keys)
         disk = self.cluster.disks[key]
         self.cluster.ruined.add(key)
+        self._read_soon(self.cluster.boxes[self.stage.victim])
         where = self.choices.choose("misread.where", 1 << 30)
         bit = 1 << self.choices.choose("misread.bit", 8)
         whole = self.choices.choose("misread.sector", 3) == 2

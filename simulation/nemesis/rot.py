@@ -79,7 +79,7 @@ class Rot(Family):
         header = None
         if host is not None and self.choices.choose("rot.tail", 3):
             op = Op(max(1, host.store.head - self.choices.choose("rot.back", 3)))
-            header = next(iter(host.store.read_headers(op, op)), None)
+            header = self.cluster.recorded(key, op)
         elif log:
             header = log[self.choices.choose("rot.op", len(log))].header
         if header is None or not self.cluster.survives(key, header):
