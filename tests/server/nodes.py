@@ -4,11 +4,11 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nemesis import leash
 from veritydb.client.sync import Client
 from veritydb.client.values import GroupStatus, NodeStatus
 from veritydb.server import config as configs
@@ -84,12 +84,10 @@ class Nodes:
     def start(self, name: str, *more: str) -> subprocess.Popen[bytes]:
         """Start one node; it may not be ready yet."""
         with open(self.folder / f"{name}.log", "ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "veritydb.cli", "server"),
-                    *("--config", str(self.file), "--node", name),
-                    *("--data-dir", str(self.data(name)), *more),
-                ],
+            # Killed with us, should we be.
+            self.processes[name] = leash.start(
+                *("veritydb.cli", "server", "--config", str(self.file), "--node", name),
+                *("--data-dir", str(self.data(name)), *more),
                 stdout=log,
                 stderr=log,
             )
