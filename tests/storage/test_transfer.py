@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
-from tests.storage.logs import fresh, full_directory
+from tests.storage.logs import chain, fresh, full_directory
 from veritydb.storage import names
 from veritydb.storage.errors import Damaged
+from veritydb.storage.findings import NOTE
 from veritydb.storage.store import Store
 from veritydb.storage.verify import verify
 from veritydb.types import frame
@@ -82,6 +83,17 @@ def test_in_the_end_it_is_as_if_it_had_always_been_there() -> None:
     assert store.read_outcomes(0, entries) == giver.read_outcomes(0, entries)
     store, _ = Store.open(disk)
     store.append_outcomes(0, giver.read_outcomes(0, 100))
+    assert problems(disk) == []
+
+
+def test_bytes_of_a_log_that_was_given_up_are_no_rot() -> None:
+    _, giver, frames, ref = source()
+    disk, store = target(frames, giver)
+    # They stand where the frames behind the head will stand, the one of the snapshot's op too.
+    store.append(chain(2, frames[OWN - 1].header, view=9, size=9000))
+    take_snapshot(store, giver, ref)
+    assert [finding.severity for finding in verify(disk)] == [NOTE]
+    Store.open(disk)
     assert problems(disk) == []
 
 

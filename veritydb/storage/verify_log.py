@@ -111,7 +111,7 @@ class LogCheck:
             if not data and self._block.gap_after < header.op <= self._block.gap_end:
                 self._tally.missing += 1
                 return
-            if self._fetched_later(header, data):
+            if self._fetched_later(header):
                 self._tally.missing += 1
                 return
             yield self._bad_frame(header, data)
@@ -125,11 +125,16 @@ class LogCheck:
             yield Finding(file=name, at=header.position, problem=problem, op=header.op)
         yield from self._entries(whole, data)
 
-    def _fetched_later(self, header: Header, data: bytes) -> bool:
-        """Whether this is the op of a snapshot of another replica, whose frame is still blank."""
-        assert header.op > 0
-        foreign = self._block.gap_after < header.op == self._block.gap_end
-        return foreign and not any(data)
+    def _fetched_later(self, header: Header) -> bool:
+        """Whether this is the op of another replica's snapshot, whose frame was not fetched yet.
+
+        Bytes of a log that was given up may stand in its place. Ops are fetched from it downwards.
+        """
+        op, gap_after = header.op, self._block.gap_after
+        assert op > 0
+        if not gap_after < op == self._block.gap_end:
+            return False
+        return op - 1 == gap_after or self.journal.header(op - 1) is None
 
     def _bad_frame(self, header: Header, data: bytes) -> Finding:
         """Say where a bad frame begins to be bad, as far as that can be told."""
