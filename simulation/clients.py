@@ -123,8 +123,11 @@ class Open:
 class OpenRead:
     """A read on its way."""
 
-    def __init__(self, session: Session, known: Known, fresh: bool, floor: int) -> None:
+    def __init__(
+        self, session: Session, known: Known, fresh: bool, floor: int, invoked: int
+    ) -> None:
         """Not sent yet."""
+        self.invoked = invoked
         self.session = session
         self.known = known
         self.fresh = fresh
@@ -146,6 +149,7 @@ class Shared:
         self.calm = False
         self.invoked: Callable[[Request], None] = lambda request: None
         self.answered: Callable[[Answer], None] = lambda answer: None
+        self.denied: Callable[[Request], None] = lambda request: None
         self.read: Callable[[ReadAnswer], None] = lambda answer: None
 
     def heard(self, group: int, op: int) -> None:
@@ -241,7 +245,8 @@ class Client:
         if kind == "read":
             known = workload.pick(session.group)
             fresh = self._choices.chance("client.fresh", FRESH_PPM)
-            self._begin(OpenRead(session, known, fresh, self._floor(session)))
+            floor, now = self._floor(session), self._world.now
+            self._begin(OpenRead(session, known, fresh, floor, now))
             return
         draft = self._draft(session, kind)
         floor = self._floor(session)
@@ -332,6 +337,8 @@ class Client:
         if tired and self._choices.chance("client.give-up", GIVE_UP_PPM):
             self._world.count("client.gave-up")
             self._shared.left += 1
+            if isinstance(request, Open):
+                self._origin_open(request.session, request.draft)
             self._close(key, request)
             return
         self._send(key, request)
@@ -362,6 +369,8 @@ class Client:
             if request is not None:
                 self._world.count("client.denied")
                 self._close(tag.key, request)
+                if isinstance(request, Open) and request.request is not None:
+                    self._shared.denied(request.request)
         elif isinstance(tag, ReadReply):
             self._on_read(tag)
 
@@ -419,6 +428,13 @@ class Client:
             session.origin_seq[header.stream] = header.origin_seq + header.events
         elif outcome.code in (Code.ORIGIN_GAP, Code.ORIGIN_OVERLAP):
             session.origin_seq[header.stream] = outcome.base
+        elif outcome.code in (Code.NO_SESSION, Code.STALE_NUMBER, Code.WINDOW_EXCEEDED):
+            self._origin_open(session, draft)
+
+    def _origin_open(self, session: Session, draft: Draft | None) -> None:
+        """Whether it was applied is not known: no other batch may be sent in its place."""
+        if draft is not None and draft.what == "origin":
+            session.redo.append(draft)
 
     def _on_refusal(self, tag: Refused) -> None:
         """Not applied: try again, where the node says the primary is."""
@@ -461,6 +477,10 @@ class Client:
                 floor=tag.floor,
                 first=tag.first,
                 tokens=tag.tokens,
+                fresh=request.fresh,
+                invoked=request.invoked,
+                time=self._world.now,
             )
         )
+        self._shared.heard(group, tag.applied)
         request.known.next = max(request.known.next, tag.next)

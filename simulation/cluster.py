@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from simulation.checkers.base import Replica, Start, Watch
+from simulation.checkers.base import Replica, Watch
 from simulation.choices import PPM
 from simulation.clients import Call, ReadCall
 from simulation.clocks import Clock
 from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
+from simulation.evidence import Evidence
+from simulation.facts import start_of
 from simulation.host import Died, Halted, Host, Machine
 from simulation.index import Index
-from simulation.ledger import Ledger, Said
-from simulation.network import Network, Packet
+from simulation.ledger import Ledger
+from simulation.network import DAMAGED, Network, Packet
 from simulation.plan import CLOCK_FAULTS, NODES, Plan
 from simulation.topology import CLUSTER, Group, directory, groups
 from simulation.world import MS, Failure, World
@@ -19,13 +21,12 @@ from veritydb.kernel.state import KERNEL_VERSION, genesis
 from veritydb.node import events as ev
 from veritydb.node.config import NodeConfig
 from veritydb.node.node import Node
-from veritydb.storage import journal, names, superblock
+from veritydb.storage import journal, names
 from veritydb.storage.disk import DiskError, DiskFull
 from veritydb.storage.errors import Damaged, NotFormatted
 from veritydb.storage.journal import RECORD_BYTES
-from veritydb.storage.segments import padded
 from veritydb.storage.store import Store
-from veritydb.types.durable import Identity, Recovered
+from veritydb.types.durable import Identity
 from veritydb.types.frame import Frame, Header
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr.config import Config as VsrConfig
@@ -34,6 +35,7 @@ from veritydb.wire import log as commands
 
 PEER_LOST_PPM = 800_000
 RETRY_START = 100 * MS
+SCRUB_EVERY = 300 * MS
 UNKNOWN_KERNEL = "needs kernel version"
 NAMED_IN_SUPERBLOCK = (ev.SuperblockWritten, vsr_ev.SnapshotInstalled, vsr_ev.GapClosed)
 
@@ -200,11 +202,11 @@ class Box(Machine):
         elif isinstance(tag, tuple):
             host = self.hosts.get(tag[1])
             if host is not None:
-                host.receive(packet.data)
+                host.receive(packet.data, DAMAGED in tag)
 
 
-class Cluster:
-    """All machines of a run, and the questions that checkers ask of their disks."""
+class Cluster(Evidence):
+    """All machines of a run."""
 
     def __init__(self, world: World, plan: Plan, watch: Watch, network: Network) -> None:
         """Every replica has an empty, stamped directory; nothing runs."""
@@ -331,21 +333,10 @@ class Cluster:
         node = Node(config, recovered, snapshot, prng)
         if key in self.suspects:
             self.watch.forgot(key)
-        self.watch.begun(key, self._start_of(key, node, recovered))
+        self.watch.begun(key, start_of(node, recovered, self.incarnations[key]))
         self.note_views(key)
         latencies = (self.plan.write_latency, self.plan.read_latency)
         return Host(self, box, group, index, store, node, latencies)
-
-    def _start_of(self, key: Replica, node: Node, recovered: Recovered) -> Start:
-        """What checkers are told of a process's first moment."""
-        headers = recovered.headers
-        return Start(
-            op=node.applied,
-            head=recovered.head,
-            hash=headers[-1].hash if headers else b"",
-            certain=recovered.head_certain,
-            incarnation=self.incarnations[key],
-        )
 
     # -- what happens to machines
 
@@ -424,66 +415,28 @@ class Cluster:
         """The group of a number."""
         return next(group for group in self.groups if group.number == number)
 
-    # -- what checkers ask
+    # -- what is durable, and what is not
 
     def written(self, host: Host, event: ev.Event) -> None:
         """Something is durable, says the writer."""
         if isinstance(event, NAMED_IN_SUPERBLOCK):
-            self.note_views(host.key)
+            found = self.note_views(host.key)
+            if isinstance(event, ev.SuperblockWritten):
+                self.watch.remembered(host.key, event.number, found)
         elif isinstance(event, vsr_ev.HistoryWritten):
-            self._mended(host.key, event.first)
+            self.mended(host.key, event.first)
         elif isinstance(event, vsr_ev.FrameRepaired):
             self.rotten.pop((host.key, event.op), None)
-
-    def _mended(self, key: Replica, first: int) -> None:
-        """What comes with history takes the place of what may have rotted."""
-        for at, op in [each for each in self.rotten if each[0] == key and each[1] >= first]:
-            header = self.watch.log[key[0]][op - 1].header
-            rotten = self.rotten.pop((at, op))
-            if not self.survives(key, header):
-                self.rotten[(at, op)] = rotten
-
-    def note_views(self, key: Replica) -> None:
-        """Read what a power cut would leave of a replica's views."""
-        disk, size = self.disks[key], superblock.COPY_BYTES
-        starts = range(0, superblock.FILE_BYTES, size)
-        copies = [disk.surviving(names.SUPERBLOCK, start, size) for start in starts]
-        choice = superblock.choose(superblock.decode_copies(copies))
-        if choice is None:
-            return
-        block = choice.block
-        self.ledger.noted(key, block.view_state)
-        self.views[key] = (block.view_state.view, block.view_state.log_view)
-        self.gaps.discard(key)
-        if block.gap_end:
-            self.gaps.add(key)
-
-    def durable_views(self, key: Replica) -> tuple[int, int]:
-        """(view, log view) that a power cut would leave."""
-        return self.views[key]
-
-    def survives(self, key: Replica, header: Header) -> bool:
-        """Whether a power cut would leave this frame and its record, injected rot aside."""
-        if self.rotten.get((key, header.op)) == header.hash:
-            return True
-        if key in self.suspects and header.op <= self.ledger.said.get(key, Said()).acked:
-            return True
-        frame = self.frames.get(header.hash)
-        if frame is None:
-            return False
-        disk = self.disks[key]
-        record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
-        if header.raw not in record:
-            return False
-        data = b"".join(padded(frame))
-        return disk.surviving(names.segment(header.segment), header.position, len(data)) == data
 
     def recorded(self, key: Replica, op: int) -> Header | None:
         """The header that a replica's journal names, now and without a read that may fail."""
         data = self.disks[key].surviving(names.JOURNAL, op * RECORD_BYTES, RECORD_BYTES)
         return journal.decode(data, op, self.identity(self.group(key[0]), key[1]))[1]
 
-    def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
-        """The same, for a frame known by its hash."""
-        frame = self.frames.get(digest)
-        return frame is not None and frame.header.op == op and self.survives(key, frame.header)
+    def scrub(self) -> None:
+        """Have everybody read all of its log, over and over."""
+        for box in self.boxes:
+            for host in list(box.hosts.values()):
+                if len(host.group.nodes) > 1:
+                    box.run(box.life, host.scrub)
+        self.world.after(SCRUB_EVERY, self.scrub)

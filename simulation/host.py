@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from traceback import format_exc
 from typing import Any, Protocol
 
-from simulation.checkers.base import Replica, SentFact, Watch
+from simulation.checkers.base import Replica, Watch
 from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
+from simulation.facts import sent_fact, standing
 from simulation.index import Index
 from simulation.ledger import Ledger
 from simulation.network import Packet
@@ -25,6 +26,7 @@ from veritydb.types import entry as entries
 from veritydb.types.entry import Kind
 from veritydb.types.frame import Frame
 from veritydb.types.history import History
+from veritydb.types.ids import Op
 from veritydb.types.outcome import Code
 from veritydb.vsr import effects as vsr_fx
 from veritydb.vsr import events as vsr_ev
@@ -32,6 +34,7 @@ from veritydb.vsr import messages
 from veritydb.wire import log as commands
 
 FULL_RETRY = 50 * MS
+SCRUB_BYTES_MAX = 1 << 30
 NOBODY = (-1, 0)
 """Who waits for what a node asked for itself."""
 
@@ -93,6 +96,7 @@ class Host:
         self.store = store
         self.node = node
         self.writer = Writer(store)
+        self.writer.erased = lambda headers: self.watch.erased(self.key, headers)
         self.writing = False
         self._stream_index = cluster.indexes[self.key]
         self._write_latency, self._read_latency = latencies
@@ -141,6 +145,8 @@ class Host:
             self._crash_point()
             self._perform(effect)
         assert not self._committed, "a commit whose outcomes were not stored"
+        if not quiet:
+            self.watch.stepped(self.key, standing(self.machine.life, self.node.replica))
         if self._waiting:
             self._answer_reads()
 
@@ -164,20 +170,22 @@ class Host:
         message = effect.message
         if type(message) is messages.PrepareOk:
             self._cluster.ledger.acknowledged(self.key, message.view, message.op)
-        self.watch.sent(sent_fact(self.key, self.machine.life, message))
+        self.watch.sent(sent_fact(self.key, self.machine.life, effect.to, message))
         data = b"".join(messages.encode(message))
         self.world.count("messages")
         target = self.group.nodes[effect.to]
         tag = ("peer", self.group.number, type(message).__name__)
         self.machine.send(Packet(self.machine.index, target, tag, data))
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, data: bytes, damaged: bool) -> None:
         """Bytes arrived that claim to be a message for this replica."""
         try:
             message = messages.decode(data)
         except messages.BadMessage:
             self.world.count("messages.bad")
             return
+        if damaged:
+            self.watch.misread(self.key, type(message).__name__)
         self.step(vsr_ev.Received(message))
 
     # -- clients
@@ -301,6 +309,28 @@ class Host:
             mean //= 10
         delay = mean // 4 + self.world.choices.exponential("disk.write", mean) + self.machine.slow
         self.machine.post(delay, self._turn)
+
+    def _cut(self, effect: vsr_fx.CutLog) -> None:
+        self.watch.cut(self.key, effect.after)
+        self._write(effect)
+
+    def _write_superblock(self, effect: fx.WriteSuperblock) -> None:
+        self.watch.asked(self.key, effect.number, effect.view_state, effect.snapshot)
+        self._write(effect)
+
+    @property
+    def reading(self) -> int:
+        """How many clients wait for what they want to read."""
+        return len(self._reads) + len(self._waiting)
+
+    def scrub(self) -> None:
+        """Read all of the log, as a server's readers do in time, and tell of what has rotted."""
+        block = self.store.superblock
+        frames = self.store.read_frames(Op(1), self.store.head, SCRUB_BYTES_MAX)
+        for op, frame in enumerate(frames, start=1):
+            if frame is None and not block.gap_after < op <= block.gap_end:
+                self.world.count("scrub.rotten")
+                self.step(vsr_ev.FrameRotten(Op(op)))
 
     def _turn(self) -> None:
         # Whether it ends well or not: after a failed write nothing more is ever written.
@@ -444,8 +474,8 @@ PERFORM: dict[type, Callable[[Host, Any], None]] = {
     vsr_fx.Send: Host._send,
     vsr_fx.WriteFrames: Host._write_frames,
     vsr_fx.RepairFrame: Host._write,
-    vsr_fx.CutLog: Host._write,
-    fx.WriteSuperblock: Host._write,
+    vsr_fx.CutLog: Host._cut,
+    fx.WriteSuperblock: Host._write_superblock,
     fx.AppendOutcomes: Host._outcomes,
     vsr_fx.ReadFrames: Host._read_frames,
     vsr_fx.ReadHeaders: Host._read_headers,
@@ -464,26 +494,3 @@ PERFORM: dict[type, Callable[[Host, Any], None]] = {
     vsr_fx.Halt: Host._halt,
     vsr_fx.RoleChanged: Host._role,
 }
-
-
-def sent_fact(sender: Replica, life: int, message: messages.Message) -> SentFact:
-    """What checkers are told of a message."""
-    op, digest, content, log_view = 0, b"", b"", 0
-    if isinstance(message, messages.PrepareOk):
-        op, digest = message.op, message.hash
-    elif isinstance(message, messages.Prepare):
-        op, digest = message.frame.header.op, message.frame.header.hash
-    elif isinstance(message, messages.DoViewChange):
-        log_view, op = message.log_view, message.op
-        content = b"".join(header.hash for header in message.headers)
-    return SentFact(
-        sender=sender,
-        life=life,
-        incarnation=message.incarnation,
-        kind=type(message).__name__,
-        view=message.view,
-        log_view=log_view,
-        op=op,
-        hash=digest,
-        content=content,
-    )

@@ -13,6 +13,8 @@ from simulation.choices import PPM
 from simulation.world import MS, SECOND, World
 
 CLIENTS = 1000
+DAMAGED = "damaged"
+"""In the tag of a packet whose bytes are not what was sent: only for whoever checks."""
 
 
 class NetworkPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +46,11 @@ class Packet(NamedTuple):
     target: int
     tag: object
     data: bytes
+
+
+def as_tuple(tag: object) -> tuple[object, ...]:
+    """A tag that can be added to."""
+    return tag if isinstance(tag, tuple) else (tag,)
 
 
 class Network:
@@ -132,7 +139,9 @@ class Network:
             for _ in range(choices.between("net.damage.bits", 1, 4)):
                 bit = choices.choose("net.damage.at", len(data) * 8)
                 data[bit // 8] ^= 1 << bit % 8
-            return packet._replace(data=bytes(data))
+            if data == packet.data:
+                return packet
+            return packet._replace(data=bytes(data), tag=(*as_tuple(packet.tag), DAMAGED))
         return packet
 
     def _arrive(self, packet: Packet) -> None:

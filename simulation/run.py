@@ -7,15 +7,12 @@ from traceback import format_exc
 from typing import NamedTuple
 
 from simulation import floors, segments
-from simulation.checkers.base import Answer, Log, ReadAnswer, Request, Watch
-from simulation.checkers.clients import ExactlyOnce, RealTime, Replies
-from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
-from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
-from simulation.checkers.placement import Placement
-from simulation.checkers.streams import Streams
+from simulation.checkers.assemble import Checkers
+from simulation.checkers.base import Answer, Log, Watch
 from simulation.choices import Choices
 from simulation.clients import Client, Shared
 from simulation.cluster import Cluster
+from simulation.facts import load_of
 from simulation.limit import Hung, cpu_limit
 from simulation.nemesis.director import Nemesis
 from simulation.network import CLIENTS, Network, Packet
@@ -88,43 +85,26 @@ class Simulation:
         self.operator = Operator(self.cluster)
         self.nemesis = Nemesis(self.cluster, self.operator, plan.clients)
         self.nemesis.left = lambda: self._shared.left
-        self._placement = Placement(
-            {group.number: frozenset(group.nodes) for group in self.cluster.groups}
+        self.checkers = Checkers(
+            plan.seed,
+            self.log,
+            {group.number: group.nodes for group in self.cluster.groups},
+            self.cluster,
+            lambda: self.world.now,
+            self._latest,
         )
-        self._streams = Streams()
         self._wire_checkers()
         self.clients = self._make_clients()
         self.cluster.to_client = self._to_client
         self.cluster.damaged = self.operator.replace
-        if len(self.cluster.groups) > 1:
-            self.network.watch = self._taint
 
     def _wire_checkers(self) -> None:
-        cluster = self.cluster
-        durability = Durability(self.log, cluster.survives)
-        durability.groups = {group.number: len(group.nodes) for group in cluster.groups}
-        self.watch = Watch(
-            self.log,
-            [
-                Agreement(self.log),
-                HashChain(self.log),
-                Timestamps(self.log, self._latest),
-                durability,
-                OutcomeChain(self.log),
-                ExactlyOnce(),
-                Replies(self.log),
-                RealTime(),
-                self._streams,
-                ViewsDurable(cluster.durable_views),
-                AcksDurable(cluster.acknowledged_survives),
-                SameStory(),
-                Promises(self.log),
-                self._placement,
-            ],
-        )
-        cluster.watch = self.watch
+        cluster, watch = self.cluster, Watch(self.log, self.checkers.all)
+        self.watch = cluster.watch = watch
+        self.network.watch = self._taint
         shared = self._shared
-        shared.invoked, shared.answered, shared.read = self._invoked, self._answered, self._read
+        shared.invoked, shared.denied, shared.read = watch.invoked, watch.denied, watch.read
+        shared.answered = self._answered
 
     def _make_clients(self) -> list[Client]:
         plan, choices = self.plan, self.world.choices
@@ -149,17 +129,11 @@ class Simulation:
     def _latest(self) -> int:
         return max(box.clock.highest for box in self.cluster.boxes) + CLOCK_TOLERANCE_NS
 
-    def _invoked(self, request: Request) -> None:
-        self._streams.requests[request.data] = request
-
     def _answered(self, answer: Answer) -> None:
         what = f"{answer.request.what} -> {answer.outcome.code.name}"
         where = f"op {answer.outcome.op} base {answer.outcome.base}"
         self.world.note(f"client{answer.request.client}", (), what, where)
         self.watch.answered(answer)
-
-    def _read(self, answer: ReadAnswer) -> None:
-        self.watch.read(answer)
 
     def _to_client(self, packet: Packet) -> None:
         if packet.target == OPERATOR:
@@ -169,7 +143,7 @@ class Simulation:
 
     def _taint(self, packet: Packet) -> None:
         nodes = tuple(end for end in (packet.source, packet.target) if end < CLIENTS)
-        self._placement.bytes_at(nodes, packet.data, f"on the link {nodes}")
+        self.checkers.placement.bytes_at(nodes, packet.data, f"on the link {nodes}")
 
     # -- phases
 
@@ -186,12 +160,15 @@ class Simulation:
         world.note("world", (), "liveness phase: everything heals")
         self._shared.calm = True
         self.nemesis.stop()
+        self.watch.healed()
+        self.cluster.scrub()
         start = world.now
         if not self._until(start + LIVENESS_TIME, self._converged):
             raise Failure("liveness", self._why_not())
         world.count("liveness-ms", (world.now - start) // MS)
         self.watch.ended()
         self._search_disks()
+        self._search_texts()
         self._compare_states()
 
     def _until(self, until: int, done: Callable[[], bool]) -> bool:
@@ -199,6 +176,10 @@ class Simulation:
         world = self.world
         while world.now < until:
             world.run(min(until, world.now + CHECK_EVERY))
+            for box in self.cluster.boxes:
+                for host in box.hosts.values():
+                    load = load_of(host.node, len(host.writer.queue), host.reading)
+                    self.watch.loaded(host.key, load)
             if world.pending > QUEUE_MAX:
                 raise Failure("bounds", f"{world.pending} things are under way")
             if world.events > self.events_max:
@@ -237,7 +218,7 @@ class Simulation:
                     return False
                 if host.node.applied != len(self.log.get(group.number, [])):
                     return False
-        return not self.operator.joining()
+        return self.cluster.whole() and not self.operator.joining()
 
     def _why_not(self) -> str:
         lines = [f"not converged after {LIVENESS_TIME // SECOND} s without faults"]
@@ -269,7 +250,12 @@ class Simulation:
         for (group, index), disk in self.cluster.disks.items():
             node = self.cluster.group(group).nodes[index]
             for name, _, data in disk.contents():
-                self._placement.bytes_at((node,), data, f"in {name} on node {node}")
+                self.checkers.placement.bytes_at((node,), data, f"in {name} on node {node}")
+
+    def _search_texts(self) -> None:
+        """Look for payloads in what people are shown."""
+        self.checkers.leaks.told(self.world.counts)
+        self.checkers.leaks.told(str(line) for line in self.world.timeline)
 
     # -- the floor
 

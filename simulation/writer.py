@@ -18,6 +18,8 @@ from veritydb.node.effects import (
 from veritydb.node.events import Event, SuperblockWritten
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.store import Store
+from veritydb.types.frame import Header
+from veritydb.types.ids import Op
 from veritydb.vsr.effects import CutLog, RepairFrame, WriteFrames
 from veritydb.vsr.events import (
     FrameRepaired,
@@ -48,6 +50,9 @@ class Writer:
         self.queue: deque[Write] = deque()
         self.full = False
         """Whether something waits for space."""
+
+        self.erased: Callable[[list[Header]], None] = lambda headers: None
+        """Called with what is about to be cut off the log."""
 
     def turn(self) -> list[Event]:
         """Carry out all that waits; return the completions. Raises what the disk raises.
@@ -102,6 +107,7 @@ class Writer:
             self._store.write_superblock(write.view_state, write.snapshot)
             done.append(SuperblockWritten(write.number))
         elif isinstance(write, CutLog):
+            self.erased(self._store.read_headers(Op(write.after + 1), self._store.head))
             self._store.cut(write.after)
             done.append(LogCut(write.after))
         elif isinstance(write, RepairFrame):

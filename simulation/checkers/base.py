@@ -20,6 +20,16 @@ TOKEN = re.compile(re.escape(TOKEN_MARK) + b".{12}", re.DOTALL)
 """Every payload begins with one, and no two payloads with the same."""
 
 
+Row = tuple[entries.EntryHeader, bytes, outcomes.Outcome]
+
+
+def rows(header: Header, body: bytes, records: bytes) -> Iterator[Row]:
+    """Take an op apart: each entry's header, its bytes, and what became of it."""
+    for at, (entry, start, end) in enumerate(entries.split(body, header.entry_count)):
+        outcome = outcomes.decode(records, at * outcomes.RECORD_BYTES)
+        yield entry, body[start:end], outcome
+
+
 class Decided(NamedTuple):
     """An op as the first replica that knew of its commit applied it."""
 
@@ -27,13 +37,11 @@ class Decided(NamedTuple):
     body: bytes
     records: bytes
     time: int
+    rows: tuple[Row, ...]
 
-    def entries(self) -> Iterator[tuple[entries.EntryHeader, bytes, outcomes.Outcome]]:
+    def entries(self) -> tuple[Row, ...]:
         """Each entry's header, its bytes, and what became of it."""
-        split = entries.split(self.body, self.header.entry_count)
-        for at, (header, start, end) in enumerate(split):
-            outcome = outcomes.decode(self.records, at * outcomes.RECORD_BYTES)
-            yield header, self.body[start:end], outcome
+        return self.rows
 
 
 class Request(NamedTuple):
@@ -329,7 +337,8 @@ class Watch:
             checker.applied(replica, header, body, records)
         log = self.log.setdefault(replica[0], [])
         if header.op == len(log) + 1:
-            decided = Decided(header, body, records, self.now)
+            apart = tuple(rows(header, body, records))
+            decided = Decided(header, body, records, self.now, apart)
             log.append(decided)
             for checker in self._decided:
                 checker.decided(replica[0], decided)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from simulation.checkers.base import TOKEN, Answer, Checker, Decided, Log
+from simulation.checkers.base import TOKEN, Answer, Checker, Decided, Log, Request
 from veritydb.types import outcome as outcomes
 from veritydb.types.entry import EntryHeader, Kind
 from veritydb.types.ids import NO_ID
@@ -92,7 +92,7 @@ class Replies(Checker):
         log = self._log.get(request.group, [])
         if not 0 < outcome.op <= len(log):
             self.fail(f"{request.what} answered with op {outcome.op}; decided are {len(log)}")
-        entries = list(log[outcome.op - 1].entries())
+        entries = log[outcome.op - 1].entries()
         if outcome.entry >= len(entries):
             self.fail(f"{request.what} answered with entry {outcome.entry} of op {outcome.op}")
         header, data, recorded = entries[outcome.entry]
@@ -115,6 +115,40 @@ def meaning(outcome: outcomes.Outcome) -> tuple[int, ...]:
     """What an outcome tells a client, the same however often it is told."""
     code = Code.OK if outcome.accepted else outcome.code
     return code, outcome.stream, outcome.base, outcome.count
+
+
+class Validity(Checker):
+    """Nothing is in the log that nobody asked for, and nothing that a client was denied."""
+
+    name: ClassVar[str] = "validity"
+
+    def __init__(self) -> None:
+        """Nobody has asked for anything."""
+        self._issued: set[bytes] = set()
+        self._denied: set[bytes] = set()
+        self._decided: set[bytes] = set()
+
+    def invoked(self, request: Request) -> None:
+        """Note what is asked for."""
+        self._issued.add(request.data)
+
+    def denied(self, request: Request) -> None:
+        """Note what will never be."""
+        self._denied.add(request.data)
+        if request.data in self._decided:
+            self.fail(f"{request.what} was denied and is in the log")
+
+    def decided(self, group: int, what: Decided) -> None:
+        """Look for every entry that clients can make."""
+        for header, data, outcome in what.entries():
+            if header.kind not in (*APPENDS, Kind.COMMAND):
+                continue
+            if data not in self._issued:
+                self.fail(f"op {outcome.op} holds a {header.kind.name} nobody asked for")
+            if outcome.code == Code.OK:
+                self._decided.add(data)
+                if data in self._denied:
+                    self.fail(f"op {outcome.op} holds a {header.kind.name} that was denied")
 
 
 class RealTime(Checker):

@@ -124,11 +124,16 @@ def _exactly_once(history: Sequence[Operation], contents: Contents) -> Iterator[
 
 def _real_time(history: Sequence[Operation]) -> Iterator[str]:
     """Of two appends, the one that was answered before the other began stands before it."""
+    # What is sent again under another name began when it was first sent.
+    begun: dict[bytes, int] = {}
+    for one in history:
+        if one.kind is Kind.APPEND and one.values:
+            begun.setdefault(one.values[0], one.invoked)
     latest = -1
     for one in sorted((each for each in history if each.appended), key=lambda each: each.offset):
         if one.returned < latest:
             yield f"the append at {one.offset} was answered before an earlier one began"
-        latest = max(latest, one.invoked)
+        latest = max(latest, begun[one.values[0]])
 
 
 def _views(history: Sequence[Operation], contents: Contents) -> Iterator[str]:

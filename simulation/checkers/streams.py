@@ -4,6 +4,7 @@ from bisect import bisect_right
 from typing import ClassVar
 
 from simulation.checkers.base import TOKEN, Checker, Decided, ReadAnswer, Request
+from simulation.checkers.history import Contents
 from veritydb.types import multi
 from veritydb.types.entry import (
     EXPECT_ANY,
@@ -64,11 +65,19 @@ class Streams(Checker):
     name: ClassVar[str] = "streams"
 
     def __init__(self) -> None:
-        """No streams yet. `requests` is filled by the clients: the request behind some bytes."""
+        """No streams yet. `requests` are those behind some bytes."""
         self.requests: dict[bytes, Request] = {}
         self._streams: dict[int, Model] = {}
         self._seen: set[tuple[int, bytes, int, int]] = set()
         self._floors: dict[tuple[int, int], int] = {}
+
+    def invoked(self, request: Request) -> None:
+        """Note which request these bytes are."""
+        self.requests[request.data] = request
+
+    def contents(self) -> dict[int, Contents]:
+        """What every stream holds. Events below a floor may still be read for a while."""
+        return {number: Contents(model.tokens) for number, model in self._streams.items()}
 
     def decided(self, group: int, what: Decided) -> None:
         """Replay an op."""

@@ -1,0 +1,99 @@
+"""Every checker of a run, and what each needs to know. docs/simulation.md lists what they hold."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from simulation.checkers.audit import Audit, Tenants
+from simulation.checkers.base import Checker, Files, Log, Replica
+from simulation.checkers.clients import ExactlyOnce, RealTime, Replies, Validity
+from simulation.checkers.damage import Damage
+from simulation.checkers.disks import Disks
+from simulation.checkers.limits import Asking, Calm, Queues
+from simulation.checkers.linearizable import Histories
+from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
+from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
+from simulation.checkers.placement import Leaks, Placement
+from simulation.checkers.replicas import Forward, Kept, Remembered, Snapshots
+from simulation.checkers.sessions import Sessions
+from simulation.checkers.streams import Streams
+from simulation.checkers.views import Leaders, Truncation
+from veritydb.types.frame import Header
+
+SEARCHED_EVERY = 10
+"""In one of so many runs the orders of clients' histories are searched for."""
+
+
+class Questions(Protocol):
+    """What checkers ask of the machines of a run: of their disks, that is."""
+
+    def survives(self, key: Replica, header: Header) -> bool:
+        """Whether a power cut would leave this frame and its record, injected rot aside."""
+
+    def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
+        """The same, for a frame known by its hash."""
+
+    def durable_views(self, key: Replica) -> tuple[int, int]:
+        """(view, log view) that a power cut would leave."""
+
+    def header_of(self, digest: bytes) -> Header | None:
+        """The header of a frame that was ever written, by its hash."""
+
+    def files(self) -> dict[Replica, Files]:
+        """Every replica's disk."""
+
+    def damaged_disks(self) -> set[Replica]:
+        """Whose disks lost more than the protocol knows how to bring back."""
+
+
+class Checkers:
+    """All of them, those that are also asked directly by name."""
+
+    def __init__(
+        self,
+        seed: int,
+        log: Log,
+        homes: dict[int, tuple[int, ...]],
+        cluster: Questions,
+        now: Callable[[], int],
+        latest: Callable[[], int],
+    ) -> None:
+        """`homes` are the nodes of each group; `latest()` bounds what any clock says."""
+        sizes = {group: len(nodes) for group, nodes in homes.items()}
+        self.streams = Streams()
+        self.placement = Placement({group: frozenset(nodes) for group, nodes in homes.items()})
+        self.leaks = Leaks()
+        durability = Durability(log, cluster.survives)
+        durability.groups = sizes
+        self.all: list[Checker] = [
+            Agreement(log),
+            HashChain(log),
+            Timestamps(log, latest),
+            durability,
+            OutcomeChain(log),
+            Audit(),
+            Tenants(),
+            Sessions(),
+            ExactlyOnce(),
+            Validity(),
+            Replies(log),
+            RealTime(),
+            self.streams,
+            ViewsDurable(cluster.durable_views),
+            AcksDurable(cluster.acknowledged_survives),
+            SameStory(),
+            Promises(log),
+            Leaders(log, sizes),
+            Truncation(sizes, cluster.header_of, cluster.survives),
+            Forward(),
+            Kept(),
+            Remembered(),
+            Snapshots(),
+            Damage(),
+            Queues(),
+            Calm(),
+            Asking(now),
+            Disks(log, cluster.files, cluster.damaged_disks),
+            Histories(self.streams.contents, seed % SEARCHED_EVERY == 0),
+            self.placement,
+            self.leaks,
+        ]

@@ -1,0 +1,99 @@
+"""What checkers may ask of a run's disks, and what they are not to be asked for."""
+
+from simulation.checkers.base import Files, Replica, Watch
+from simulation.disk import SimDisk
+from simulation.ledger import Ledger, Said
+from veritydb.storage import names, superblock
+from veritydb.storage.journal import RECORD_BYTES
+from veritydb.storage.segments import padded
+from veritydb.types.durable import Superblock
+from veritydb.types.frame import Frame, Header
+
+
+class Evidence:
+    """The disks of all replicas, and a record of the damage that was done to them on purpose."""
+
+    watch: Watch
+    ledger: Ledger
+    disks: dict[Replica, SimDisk]
+    frames: dict[bytes, Frame]
+    """Every frame that was ever written, by its hash."""
+    views: dict[Replica, tuple[int, int]]
+    gaps: set[Replica]
+    rotten: dict[tuple[Replica, int], bytes]
+    ruined: set[Replica]
+    suspects: set[Replica]
+
+    def mended(self, key: Replica, first: int) -> None:
+        """What comes with history takes the place of what may have rotted."""
+        for at, op in [each for each in self.rotten if each[0] == key and each[1] >= first]:
+            header = self.watch.log[key[0]][op - 1].header
+            rotten = self.rotten.pop((at, op))
+            if not self.survives(key, header):
+                self.rotten[(at, op)] = rotten
+
+    def note_views(self, key: Replica) -> Superblock | None:
+        """Read what a power cut would leave of a replica's views."""
+        disk, size = self.disks[key], superblock.COPY_BYTES
+        starts = range(0, superblock.FILE_BYTES, size)
+        copies = [disk.surviving(names.SUPERBLOCK, start, size) for start in starts]
+        choice = superblock.choose(superblock.decode_copies(copies))
+        if choice is None:
+            return None
+        block = choice.block
+        self.ledger.noted(key, block.view_state)
+        self.views[key] = (block.view_state.view, block.view_state.log_view)
+        self.gaps.discard(key)
+        if block.gap_end:
+            self.gaps.add(key)
+        return block
+
+    def durable_views(self, key: Replica) -> tuple[int, int]:
+        """(view, log view) that a power cut would leave."""
+        return self.views[key]
+
+    def survives(self, key: Replica, header: Header) -> bool:
+        """Whether a power cut would leave this frame and its record, injected rot aside."""
+        if self.rotten.get((key, header.op)) == header.hash:
+            return True
+        if key in self.suspects and header.op <= self.ledger.said.get(key, Said()).acked:
+            return True
+        return self._holds(key, header)
+
+    def _holds(self, key: Replica, header: Header) -> bool:
+        frame = self.frames.get(header.hash)
+        if frame is None:
+            return False
+        disk = self.disks[key]
+        record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
+        if header.raw not in record:
+            return False
+        data = b"".join(padded(frame))
+        return disk.surviving(names.segment(header.segment), header.position, len(data)) == data
+
+    def header_of(self, digest: bytes) -> Header | None:
+        """The header of a frame that was ever written, by its hash."""
+        frame = self.frames.get(digest)
+        return None if frame is None else frame.header
+
+    def files(self) -> dict[Replica, Files]:
+        """Every replica's disk."""
+        return dict(self.disks)
+
+    def damaged_disks(self) -> set[Replica]:
+        """Whose disks lost more than the protocol knows how to bring back."""
+        return set(self.ruined)
+
+    def whole(self) -> bool:
+        """Whether nothing of the log is rotten any more."""
+        for (key, op), digest in self.rotten.items():
+            log = self.watch.log.get(key[0], [])
+            header = log[op - 1].header if 0 < op <= len(log) else None
+            if header is not None and header.hash == digest and not self._holds(key, header):
+                return False
+        return True
+
+    def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
+        """The same, for a frame known by its hash."""
+        frame = self.frames.get(digest)
+        return frame is not None and frame.header.op == op and self.survives(key, frame.header)

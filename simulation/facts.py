@@ -1,0 +1,81 @@
+"""What checkers are told of messages, of replicas and of a process's first moment."""
+
+from simulation.checkers.base import Load, Replica, SentFact, Standing, Start
+from veritydb.node.node import Node
+from veritydb.types.durable import Recovered
+from veritydb.vsr import messages
+from veritydb.vsr.config import Status
+from veritydb.vsr.replica import Replica as Vsr
+
+ASKING = messages.RequestFrames | messages.RequestHeaders | messages.RequestHistory
+
+
+def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) -> SentFact:
+    """What checkers are told of a message."""
+    op, digest, content, log_view, commit, asked = 0, b"", b"", 0, 0, (0, 0)
+    kind = type(message)
+    if isinstance(message, messages.PrepareOk):
+        op, digest = message.op, message.hash
+    elif isinstance(message, messages.Prepare):
+        op, digest = message.frame.header.op, message.frame.header.hash
+    elif isinstance(message, messages.DoViewChange):
+        log_view, op = message.log_view, message.op
+        content = b"".join(header.hash for header in message.headers)
+    elif isinstance(message, messages.StartView):
+        op, commit = message.op, message.commit
+        digest = message.headers[-1].hash if message.headers else b""
+    elif isinstance(message, ASKING):
+        asked = (message.first, message.last)
+    elif isinstance(message, messages.RequestSnapshotPart):
+        asked = (message.op, message.at)
+    return SentFact(
+        sender=sender,
+        life=life,
+        incarnation=message.incarnation,
+        kind=kind.__name__,
+        view=message.view,
+        log_view=log_view,
+        op=op,
+        hash=digest,
+        content=content,
+        to=to,
+        commit=commit,
+        asked=asked,
+    )
+
+
+def standing(life: int, replica: Vsr) -> Standing:
+    """Where a replica stands."""
+    return Standing(
+        life,
+        replica.status is Status.NORMAL,
+        replica.is_primary,
+        replica.view,
+        replica.log_view,
+        replica.commit,
+        replica.commit_max,
+        replica.op,
+    )
+
+
+def start_of(node: Node, recovered: Recovered, incarnation: int) -> Start:
+    """What a process begins with."""
+    headers = recovered.headers
+    return Start(
+        op=node.applied,
+        head=recovered.head,
+        hash=headers[-1].hash if headers else b"",
+        certain=recovered.head_certain,
+        incarnation=incarnation,
+    )
+
+
+def load_of(node: Node, writes: int, reads: int) -> Load:
+    """How much waits in a process: for a place in the log, for the disk, and for an answer."""
+    replica = node.replica
+    return Load(
+        waiting=replica.pending_entries,
+        waiting_bytes=replica.pending_bytes,
+        writes=writes,
+        reads=reads,
+    )
