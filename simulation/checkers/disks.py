@@ -34,7 +34,7 @@ class Disks(Checker):
         """`disks()` are those of the replicas, all of which have caught up.
 
         Outcomes are derived, and known to be whole elsewhere: whoever had files `damaged` may lack
-        some.
+        some, or have bytes where nobody looks.
         """
         self._log = log
         self._disks = disks
@@ -49,15 +49,15 @@ class Disks(Checker):
             if replica[0] not in images:
                 images[replica[0]] = segments(log)
             for first, image in images[replica[0]].items():
-                self._segment(replica, disk, first, image, log)
+                self._segment(replica, disk, first, image)
+                if replica not in damaged:
+                    self._behind(replica, disk, first, image, log)
             self._journal(replica, disk, log)
             if replica not in damaged:
                 self._outcomes(replica, disk, log)
             self._names(replica, disk, images[replica[0]])
 
-    def _segment(
-        self, replica: Replica, disk: Files, first: int, image: bytes, log: list[Decided]
-    ) -> None:
+    def _segment(self, replica: Replica, disk: Files, first: int, image: bytes) -> None:
         name = f"segments/{first:020d}.log"
         if disk.size(name) is None:
             self.fail(f"{replica} has no {name}")
@@ -65,6 +65,11 @@ class Disks(Checker):
         if found != image:
             at = next(i for i, byte in enumerate(image) if i >= len(found) or found[i] != byte)
             self.fail(f"{name} of {replica} is other at {at} than the log is")
+
+    def _behind(
+        self, replica: Replica, disk: Files, first: int, image: bytes, log: list[Decided]
+    ) -> None:
+        name = f"segments/{first:020d}.log"
         behind = disk.next_data(name, len(image))
         if behind is None:
             return
