@@ -39,6 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": BELOW_THE_WATERLINE | {"wire", "client", "sql", "server", FACE},
     "testing": BELOW_THE_WATERLINE | {"wire", "client", "sql", "server", "cli", FACE},
     "simulation": BELOW_THE_WATERLINE | {"wire"},
+    # The server as it is, on a machine that is not. It shares disks, workload and checkers.
+    "shell_simulation": BELOW_THE_WATERLINE | {"wire", "server", "simulation"},
     # Real processes, judged by the simulator's checkers.
     "nemesis": BELOW_THE_WATERLINE | {"wire", "client", "server", "cli", FACE, "simulation"},
 }
@@ -60,20 +62,24 @@ IMPURE_BUILTINS = {
 }
 
 SHELL_THAT_WAITS = {"server", "client", "cli", "testing", "nemesis"}
+# Runs the server under Trio, with threads and an asyncio loop of its own making.
+TURNS_THE_SHELL = {"shell_simulation"}
+SIMULATIONS = {"simulation", "shell_simulation"}
 # Modules that only some may know. Every dependency has to be here or be pure.
 OWNERS: dict[str, set[str]] = {
-    "capnp": {"wire", "server", "client"},
-    "trio": SHELL_THAT_WAITS | {"veritydb/trio.py"},
+    "capnp": {"wire", "server", "client"} | TURNS_THE_SHELL,
+    "trio": SHELL_THAT_WAITS | TURNS_THE_SHELL | {"veritydb/trio.py"},
     "outcome": {"server"},
     # Client and server join their writes alike; neither may know the other.
-    "asyncio": SHELL_THAT_WAITS | {"veritydb/wire/joining.py"},
+    "asyncio": SHELL_THAT_WAITS | TURNS_THE_SHELL | {"veritydb/wire/joining.py"},
     "socket": SHELL_THAT_WAITS,
     "ssl": SHELL_THAT_WAITS,
-    "threading": SHELL_THAT_WAITS | {"sql"},
+    "threading": SHELL_THAT_WAITS | TURNS_THE_SHELL | {"sql"},
     # The simulator keeps its own time. Only its command line may ask how long a run took.
-    "time": SHELL_THAT_WAITS | {"sql", "simulation/__main__.py", "simulation/search.py"},
+    "time": SHELL_THAT_WAITS
+    | {"sql", "simulation/__main__.py", "simulation/search.py", "shell_simulation/__main__.py"},
     "datetime": SHELL_THAT_WAITS | {"sql"},
-    "random": SHELL_THAT_WAITS | {"simulation"},
+    "random": SHELL_THAT_WAITS | SIMULATIONS,
     "secrets": SHELL_THAT_WAITS,
     "uuid": SHELL_THAT_WAITS | {"sql"},
     "sqlcipher3": {"sql"},
@@ -110,7 +116,7 @@ def imports(source: str) -> Iterator[Import]:
 def package_of(path: str) -> str:
     """The row of the table that a file is held to."""
     top, *rest = path.split("/")
-    if top in {"simulation", "nemesis"}:
+    if top in {*SIMULATIONS, "nemesis"}:
         return top
     assert top == "veritydb", path
     return rest[0] if len(rest) > 1 else FACE
@@ -121,7 +127,8 @@ def target_of(name: str) -> str | None:
     top, *rest = name.split(".")
     if top == "veritydb":
         return rest[0] if rest and rest[0] in MAY_IMPORT else FACE
-    return top if top in {"simulation", "nemesis", "tests", "benchmarks", "examples"} else None
+    ours = {*SIMULATIONS, "nemesis", "tests", "benchmarks", "examples"}
+    return top if top in ours else None
 
 
 def breaks_layers(path: str, source: str) -> list[str]:
@@ -174,7 +181,7 @@ def breaks_purity(path: str, source: str) -> list[str]:
 
 def breaks_the_seed(path: str, source: str) -> list[str]:
     """Dice in the simulator that do not follow the seed: all but an instance of Random."""
-    if package_of(path) != "simulation":
+    if package_of(path) not in SIMULATIONS:
         return []
     return [
         f"{path}:{line} {name} does not follow the seed; use an instance of random.Random"
@@ -224,8 +231,8 @@ def unknown_packages(paths: list[str]) -> list[str]:
 
 
 def our_files() -> list[str]:
-    """The product, the simulator, and what torments real processes."""
-    folders = ("veritydb", "simulation", "nemesis")
+    """The product, the simulators, and what torments real processes."""
+    folders = ("veritydb", *sorted(SIMULATIONS), "nemesis")
     found = [path for folder in folders for path in PROJECT.glob(f"{folder}/**/*.py")]
     return sorted(path.relative_to(PROJECT).as_posix() for path in found)
 
@@ -294,6 +301,9 @@ def test_no_owner_is_below_the_waterline() -> None:
         (breaks_ownership, "veritydb/server/main.py", "import uvloop"),
         (breaks_ownership, "veritydb/server/main.py", "import made_up_dependency"),
         (breaks_ownership, "simulation/world.py", "import trio"),
+        (breaks_layers, "simulation/world.py", "from shell_simulation.world import World"),
+        (breaks_layers, "shell_simulation/run.py", "from veritydb.client.client import Client"),
+        (breaks_the_seed, "shell_simulation/run.py", "from random import choice"),
         (breaks_ownership, "simulation/world.py", "import asyncio"),
         (breaks_ownership, "simulation/world.py", "import capnp"),
         (breaks_ownership, "simulation/world.py", "from time import monotonic"),

@@ -187,13 +187,15 @@ def violations(check: Callable[[str], list[str]], paths: list[Path]) -> str:
     ids=lambda check: check.__name__,
 )
 def test_all_code_is_tidy(check: Callable[[str], list[str]]) -> None:
-    paths = python_files("veritydb", "simulation", "nemesis", "tests", "benchmarks", "examples")
+    folders = ("veritydb", "simulation", "shell_simulation", "nemesis")
+    paths = python_files(*folders, "tests", "benchmarks", "examples")
     assert paths
     assert violations(check, paths) == ""
 
 
 def test_public_names_are_documented() -> None:
-    assert violations(undocumented, python_files("veritydb", "simulation")) == ""
+    paths = python_files("veritydb", "simulation", "shell_simulation")
+    assert violations(undocumented, paths) == ""
 
 
 @pytest.mark.parametrize("package", ASSERTING)
@@ -203,7 +205,7 @@ def test_functions_assert_what_they_rely_on(package: str) -> None:
 
 
 def test_no_import_cycle() -> None:
-    paths = python_files("veritydb", "simulation")
+    paths = python_files("veritydb", "simulation", "shell_simulation")
     sources = {module_name(path): path.read_text() for path in paths}
     # The face loads its names when they are asked for; the test of the architecture holds it.
     del sources["veritydb"]

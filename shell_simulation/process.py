@@ -1,0 +1,397 @@
+"""A node's machine, and one life after another of the process that runs the server on it."""
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import trio
+
+from shell_simulation.disk import ThreadedDisk
+from shell_simulation.loop import Died, ProcessLoop
+from shell_simulation.network import Connection, Network
+from shell_simulation.rpc import PeerLine, Stream
+from shell_simulation.threads import Readers, SimCondition, SimThread, Threads
+from shell_simulation.world import World
+from simulation.clocks import EPOCH
+from simulation.disk import SimDisk
+from veritydb.server.config import Config
+from veritydb.server.datadir import BORN, DataDir, Stamp, identity
+from veritydb.server.failures import StartError
+from veritydb.server.log import Log
+from veritydb.server.machine import Machine
+from veritydb.server.node_server import NodeServer
+from veritydb.storage.store import Store
+
+T = TypeVar("T")
+TO_END_SECONDS = 20.0
+"""How long a graceful end may take."""
+ROOM = 1 << 40
+
+
+class Quiet:
+    """A log nobody reads; its lines become part of the record."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self._world, self._name = world, name
+
+    def write(self, text: str) -> None:
+        """See `TextIO`. The time is the real one, so it stays out."""
+        self._world.note(self._name, "log:", *text.split()[1:])
+
+    def flush(self) -> None:
+        """See `TextIO`."""
+
+
+class Home:
+    """What a node has that outlives its process: its disks, its clock, its directory."""
+
+    def __init__(self, world: World, config: Config, name: str, folder: Path, skew: int) -> None:
+        """An empty, stamped directory. The wall clock is off by up to `skew`."""
+        self.name = name
+        self.world = world
+        self.config = config
+        choices = world.choices
+        self.skew = choices.between("clock.skew", -skew, skew)
+        self.disks: dict[str, SimDisk] = {}
+        self.slow = 1
+        self.free = ROOM
+        incarnations = {}
+        for part in config.groups_of(name):
+            disk = self.disks[part.name] = SimDisk()
+            Store.format(disk, identity(config, name, part.number, 0))
+            (folder / "groups" / part.name).mkdir(parents=True)
+            if len(part.replicas) == 1:
+                (folder / "groups" / part.name / BORN).touch()
+            incarnations[str(part.number)] = 0
+        self._stamp = Stamp(
+            format=1,
+            cluster=config.cluster_id.hex(),
+            node=name,
+            region=config.node(name).region,
+            instance=choices.bytes("instance", 16).hex(),
+            incarnations=incarnations,
+        )
+        self._folder = folder
+
+    def fill(self) -> None:
+        """Let there be no more space than what is in use."""
+        self.free = 0
+        for disk in self.disks.values():
+            disk.capacity = disk.used()
+
+    def make_room(self) -> None:
+        """There is space again."""
+        self.free = ROOM
+        for disk in self.disks.values():
+            disk.capacity = None
+
+    def heal(self) -> None:
+        """Nothing is wrong with it from now on."""
+        self.slow = 1
+        self.make_room()
+        for disk in self.disks.values():
+            disk.errors.clear()
+
+    def directory(self) -> "Directory":
+        """The directory, opened."""
+        return Directory(self._folder, self._stamp, -1)
+
+
+class Directory(DataDir):
+    """A data directory without a lock: no two processes of one node live at a time here."""
+
+    def set_born(self, name: str) -> None:
+        """See `DataDir`."""
+        (self.group(name) / BORN).touch()
+
+    def close(self) -> None:
+        """See `DataDir`."""
+
+
+class SimMachine(Machine):
+    """See `Machine`. Every part of it refuses a process that has ended."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._home = process.home
+        self._world = process.world
+        self.random = process.world.choices.random(f"random.{process.name}")
+        self._booted = process.world.choices.between("clock.boot", 1, 1 << 40)
+
+    def monotonic_ns(self) -> int:
+        """See `Machine`."""
+        self._process.alive()
+        return self._booted + self._world.now
+
+    def wall_ns(self) -> int:
+        """See `Machine`."""
+        self._process.alive()
+        return EPOCH + self._home.skew + self._world.now
+
+    def disk(self, folder: Path) -> ThreadedDisk:
+        """See `Machine`."""
+        return ThreadedDisk(self._home.disks[folder.name], self._process)
+
+    def free_bytes(self, path: str) -> int:
+        """See `Machine`."""
+        self._process.alive()
+        return self._home.free
+
+    def readers(self) -> Executor:
+        """See `Machine`."""
+        return Readers(self._process.threads)
+
+    def thread(self, run: Callable[[], None], name: str) -> SimThread:
+        """See `Machine`."""
+        return self._process.threads.start(run, name)
+
+    def condition(self) -> Any:
+        """See `Machine`."""
+        return SimCondition(self._process.threads)
+
+    async def work(self, job: Callable[[], T]) -> T:
+        """See `Machine`."""
+        done = trio.Event()
+        result: list[T] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                result.append(job())
+            except BaseException as error:
+                errors.append(error)
+                if isinstance(error, Died):
+                    raise
+            finally:
+                self._world.after(0, done.set)
+
+        self._process.alive()
+        self._process.threads.start(run, "work")
+        with trio.CancelScope(shield=True):
+            await done.wait()
+        if errors:
+            raise errors[0]
+        return result[0]
+
+    async def dial(self, host: str, port: int, interface: Any) -> PeerLine:
+        """See `Machine`."""
+        return await self._process.dial(port, interface)
+
+    async def serve(self, stream: Any, offered: Any) -> None:
+        """See `Machine`."""
+        await stream.serve(offered)
+
+
+class Process:
+    """One life of a node. `live` runs it; `die` ends it, whatever it is doing."""
+
+    def __init__(self, home: Home, network: Network, life: int) -> None:
+        self.home = home
+        self.world = home.world
+        self.network = network
+        self.name = home.name
+        self.life = life
+        self.dead = False
+        self.broken = False
+        self.stopping = False
+        self.lost_power = False
+        self.flips = 0
+        self.streams: dict[int, Stream] = {}
+        self.server: NodeServer | None = None
+        self.ended = trio.Event()
+        self.loop = ProcessLoop(self.world, self._raised)  # type: ignore[abstract]
+        self.threads = Threads(self.world, self.name, lambda: self.dead, self._raised)
+        self._scope = trio.CancelScope()
+        self._loop_scope = trio.CancelScope()
+
+    # -- life
+
+    async def live(self) -> None:
+        """Run the server until it is stopped or dies."""
+        self.world.note(self.name, "starts", self.life)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._turn)
+                try:
+                    await self._serve()
+                finally:
+                    self._loop_scope.cancel()
+        except* Died:
+            pass
+        finally:
+            self._bury()
+            self.ended.set()
+
+    async def _turn(self) -> None:
+        with self._loop_scope:
+            await self.loop.run()
+
+    async def _serve(self) -> None:
+        log = Log("info", "plain", Quiet(self.world, self.name))  # type: ignore[arg-type]
+        try:
+            with self.loop.running():
+                machine = SimMachine(self)
+                self.server = NodeServer(
+                    *(self.home.config, self.name, self.home.directory(), log, self.fatal),
+                    *(None, machine),
+                )
+            with self._scope:
+                await self.server.run(self._started)
+            self.world.note(self.name, "stopped")
+            self.network.leave(self, silently=False)
+            with self.loop.running():
+                self.server.close()
+        except* Died:
+            pass
+        except* StartError as group:
+            self.world.note(self.name, "does not start", repr(group.exceptions[0]))
+            if not (self.broken or self.home.free == 0):
+                raise
+        self.loop.cancel_all()
+        with trio.move_on_after(TO_END_SECONDS):
+            await self.loop.settled()
+        for task in self.loop.tasks.values():
+            self.world.fail("task-leak", f"{self.name}: {task!r} does not end")
+        self._check_the_end()
+
+    def _check_the_end(self) -> None:
+        """Nobody may wait any more, and nothing go on."""
+        if self.dead or self.server is None:
+            return
+        waiting = sum(one.group.outstanding() for one in self.server.hosted.values())
+        if waiting:
+            self.world.fail("unanswered", f"{self.name}: {waiting} wait when it has stopped")
+        if len(self.threads):
+            self.world.fail("thread-leak", f"{self.name}: {len(self.threads)} threads do not end")
+
+    def _started(self) -> None:
+        self.network.listen(f"{self.name}/peer", self)
+        self.network.listen(f"{self.name}/client", self)
+        self.world.note(self.name, "serves")
+
+    def stop(self) -> None:
+        """End it as SIGTERM does."""
+        self.stopping = True
+        self._scope.cancel()
+
+    def stall(self, length: int) -> None:
+        """Keep the loop from running for so long, as SIGSTOP does."""
+        self.loop.stall(self.world.now + length)
+
+    def die(self, *, silently: bool = False) -> None:
+        """End it as SIGKILL does, or (silently) as a machine that loses power does."""
+        if self.dead:
+            return
+        self.lost_power = silently
+        self.dead = True
+        self.world.note(self.name, "dies", "silently" if silently else "")
+        self.world.after(0, self._unwind, silently)
+
+    def _unwind(self, silently: bool) -> None:
+        """On the main thread: let everything in it come to its end, without any effect."""
+        self.network.leave(self, silently=silently)
+        self.threads.unwind()
+        self.loop.cancel_all()
+        self._scope.cancel()
+
+    def _bury(self) -> None:
+        self.dead = True
+        self.network.leave(self, silently=False)
+        self.threads.unwind()
+        self.loop.close()
+        for one in self.server.hosted.values() if self.server is not None else ():
+            with contextlib.suppress(sqlite3.Error):
+                one.index_file.close()
+        self.world.note(self.name, "is gone")
+
+    # -- what the server may do to its machine
+
+    def alive(self) -> None:
+        """Raise Died if it is not."""
+        if self.dead:
+            raise Died
+
+    def fatal(self, where: str, reason: BaseException | str) -> None:
+        """End this process from within, as `os._exit` does: this never returns."""
+        self.alive()
+        why = reason if isinstance(reason, str) else f"{type(reason).__name__}: {reason}"
+        self.world.note(self.name, "fatal", where, why)
+        self.world.count("fatal")
+        if not self.broken:
+            self.world.fail("ended", f"{self.name} ended itself: {where}: {why}")
+        self.die()
+        raise Died
+
+    def _raised(self, error: BaseException, where: str) -> None:
+        if not isinstance(error, Died) and not self.dead:
+            self.world.fail(f"raised-{type(error).__name__}", f"{self.name}: {where}: {error!r}")
+
+    def disk_delay(self, mean: int) -> int:
+        """How long an operation of the disk takes."""
+        label = f"disk.{self.name}"
+        return mean // 4 + self.world.choices.exponential(label, mean * self.home.slow)
+
+    def disk_failed(self) -> None:
+        """A write or a sync reported an error: what may follow is the end, and nothing else."""
+        self.broken = True
+        self.world.note(self.name, "disk error")
+
+    # -- connections
+
+    async def dial(self, port: int, interface: Any) -> PeerLine:
+        """Connect to a peer."""
+        self.alive()
+        target = next(n for n in self.home.config.nodes if n.peer.endswith(f":{port}"))
+        answer = self.loop.create_future()
+
+        def made(connection: Connection) -> None:
+            if answer.done() or self.dead:
+                connection.close(0)
+            else:
+                line = PeerLine(connection, self.loop, interface, self.sending)
+                line.capability.corrupt = self._corrupt
+                answer.set_result(line)
+
+        def refused() -> None:
+            if not answer.done():
+                answer.set_exception(ConnectionRefusedError("nobody listens there"))
+
+        self.network.connect(self, f"{target.name}/peer", made, refused)
+        line: PeerLine = await answer
+        return line
+
+    def sending(self) -> None:
+        """Something is sent to a peer. Raises Died."""
+        self.alive()
+        self.world.count("messages")
+        if self.broken:
+            self.world.fail("fail-stop", f"{self.name} goes on after its disk failed")
+
+    def _corrupt(self, data: bytes) -> bytes:
+        """Flip a bit of what is sent, if that is due."""
+        if not self.flips:
+            return data
+        self.flips -= 1
+        at = self.world.choices.choose("flip", 8 * len(data))
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        return bytes(flipped)
+
+    def accept(self, connection: Connection, address: str) -> None:
+        """Somebody connected to us."""
+        if self.dead or self.server is None:
+            connection.close(1)
+            return
+        stream = Stream(connection, self.loop, self._escaped)
+        connection.sides[1].stream = stream
+        self.streams[connection.number] = stream
+        peers = address.endswith("/peer")
+        serve = self.server.peers.serve if peers else self.server.clients.serve
+        self.loop.create_task(serve(stream, stream.gate))
+
+    def _escaped(self, where: str, error: BaseException) -> None:
+        if not self.dead:
+            self.world.fail("escaped", f"{self.name}: {where}: {error!r}")
