@@ -16,6 +16,8 @@ from veritydb.types.ids import ClientId, GroupId, StreamId
 from veritydb.types.limits import SESSION_WINDOW
 from veritydb.types.outcome import Code, Outcome
 
+AT_LEISURE = 150 * MS
+"""How long a client thinks at least once all that had to be asked was asked."""
 FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000
 RESTART_PPM = 5_000
@@ -146,11 +148,19 @@ class Shared:
         self.workload = workload
         self.highest: dict[int, int] = {}
         self.left = 0
+        """Requests that are still to be made."""
+        self.events = 0
+        """As long as there were fewer events, more are made, while faults strike."""
         self.calm = False
         self.invoked: Callable[[Request], None] = lambda request: None
         self.answered: Callable[[Answer], None] = lambda answer: None
         self.denied: Callable[[Request], None] = lambda request: None
         self.read: Callable[[ReadAnswer], None] = lambda answer: None
+
+    @property
+    def more(self) -> bool:
+        """Whether there is another request to make."""
+        return self.left > 0 or (not self.calm and self.world.events < self.events)
 
     def heard(self, group: int, op: int) -> None:
         """Somebody knows now that op happened; whatever is invoked later comes after it."""
@@ -186,22 +196,27 @@ class Client:
         self.open: dict[int, Open | OpenRead] = {}
         self._keys = 0
         self._turns = 0
+        self._full = False
 
     def start(self) -> None:
         """Begin, a moment from now."""
         self._later(self._work)
 
     def _later(self, call: Callable[[], None]) -> None:
-        self._world.after(self._choices.exponential(self._thinking, self._think), call)
+        think = self._think if self._shared.left > 0 else max(self._think, AT_LEISURE)
+        self._world.after(self._choices.exponential(self._thinking, think), call)
 
     # -- asking
 
     def _work(self) -> None:
-        """Make one request if there is something left to do and room for it."""
+        """Make one request; or the next when there is room for it, or never again."""
         shared = self._shared
-        self._later(self._work)
-        if shared.left <= 0 or len(self.open) >= self._window:
+        if not shared.more:
             return
+        self._full = len(self.open) >= self._window
+        if self._full:
+            return
+        self._later(self._work)
         self._turns += 1
         if not self._choices.apart(f"client{self.index}#{self._turns}", self._ask):
             shared.left -= 1
@@ -348,6 +363,9 @@ class Client:
 
     def _close(self, key: int, request: Open | OpenRead) -> None:
         del self.open[key]
+        if self._full:
+            self._full = False
+            self._later(self._work)
         if isinstance(request, Open):
             if request.draft is None:
                 request.session.registering = False

@@ -52,6 +52,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[str, ...]
     requests: int
     """How many requests the clients make, altogether."""
+    events: int = 0
+    """They make more until there were so many events."""
     clients: int
     window: int
     """Requests that one client has in flight."""
@@ -106,6 +108,7 @@ def make(seed: int) -> Plan:
         shape=shape,
         faults=faults,
         requests=c.between("plan.requests", 190, 240),
+        events=c.between("plan.events", 7_800, 9_000),
         clients=c.between("plan.clients", 2, 5),
         window=c.pick("plan.window", (1, 1, 2, 4, 8)),
         think=c.log_uniform("plan.think", 2 * MS, 60 * MS),

@@ -78,7 +78,7 @@ class Simulation:
         self.log: Log = {}
         self.network = Network(self.world, plan.network, NODES[plan.shape])
         self._shared = Shared(self.world, self.network, Workload(choices))
-        self._shared.left = plan.requests
+        self._shared.left, self._shared.events = plan.requests, plan.events
         self._more = MORE_REQUESTS_MAX
         self.watch = Watch(self.log, [])
         self.cluster = Cluster(self.world, plan, self.watch, self.network)
@@ -189,8 +189,9 @@ class Simulation:
         return False
 
     def _enough(self) -> bool:
-        """Whether all requests were made, and each class of faults has struck."""
-        if not self._clients_done():
+        """Whether each class of faults has struck, and the clients had their answers, or time."""
+        late = 0 < self.plan.events * 5 // 4 <= self.world.events
+        if not late and not self._clients_done():
             return False
         if self.nemesis.missing() and self._more > 0:
             # Some faults need something to happen.
@@ -200,7 +201,7 @@ class Simulation:
         return not self.nemesis.missing()
 
     def _clients_done(self) -> bool:
-        return self._shared.left <= 0 and not any(client.open for client in self.clients)
+        return not self._shared.more and not any(client.open for client in self.clients)
 
     def _converged(self) -> bool:
         if not self._clients_done():

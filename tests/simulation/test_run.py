@@ -56,7 +56,7 @@ def test_a_planted_bug_is_found(canary: str, finder: str) -> None:
 
 
 def test_a_run_with_too_little_to_do_counts_as_empty() -> None:
-    idle = msgspec.structs.replace(make(2), requests=0, faults=(), nemeses={})
+    idle = msgspec.structs.replace(make(2), requests=0, events=0, faults=(), nemeses={})
     result = simulate(2, idle)
     assert result.failure is None
     assert result.empty
