@@ -394,7 +394,7 @@ class Cluster(Evidence):
                 self.world.count("halted.replaced")
             elif host.key in self.suspects:
                 self.world.count("halted.forgot")
-                self.damaged(host.group, host.index)
+                self.world.after(0, self.damaged, host.group, host.index)
             else:
                 raise Failure("halted", f"{host.name}: {halt}")
             box.lost.add(number)

@@ -38,7 +38,7 @@ _GLYPHS = {
     "h": "Heartbeat Ping Pong",
     "v": "StartViewChange DoViewChange StartView RequestStartView StepDown",
     "r": "RequestFrames Frames RequestHeaders Headers RequestHistory HistoryPart HistoryRefused "
-    "FrameRotten Replaced",
+    "FrameRotten Replaced Promised",
     "s": "RequestSnapshot SnapshotOffer RequestSnapshotPart SnapshotPart SnapshotChecked "
     "SnapshotRefused SnapshotLoaded",
     "w": "FramesWritten FrameRepaired LogCut ViewStateWritten SuperblockWritten SnapshotWritten "

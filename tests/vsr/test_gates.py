@@ -13,7 +13,7 @@ from veritydb.vsr.state import GATES
 ALWAYS = {
     *(m.Ping, m.Pong, m.RequestStartView, m.RequestHeaders, m.RequestFrames, m.Replaced),
     *(m.RequestSnapshot, m.SnapshotOffer, m.RequestSnapshotPart, m.SnapshotPart),
-    *(m.RequestHistory, m.HistoryPart),
+    *(m.RequestHistory, m.HistoryPart, m.Promised),
 }
 VOTES = {m.StartViewChange, m.DoViewChange, m.PrepareOk}
 LEADS = {m.Prepare, m.Heartbeat, m.StartView}

@@ -52,6 +52,7 @@ EXAMPLES: list[Message] = [
     m.RequestFrames(**COMMON, first=Op(1), last=Op(9)),
     m.Frames(**COMMON, certain=Op(1), normal=False, frames=FRAMES),
     m.Replaced(**COMMON, by=6),
+    m.Promised(**COMMON, whose=1, in_view=View(3), op=Op(9)),
     m.RequestSnapshot(**COMMON, known=Op(4)),
     m.SnapshotOffer(**COMMON, ref=SNAPSHOT),
     m.SnapshotOffer(**COMMON, ref=SnapshotRef()),

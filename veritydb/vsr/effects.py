@@ -97,6 +97,8 @@ class HaltKind(IntEnum):
     """Its log and the group's contradict each other where they cannot, short of rot or a bug."""
     DAMAGED = 3
     """Its own memory cannot be trusted and no peer can mend it."""
+    LOST_DISK = 4
+    """A peer remembers what it acknowledged, and its disk does not: it has to be replaced."""
 
 
 class Halt(msgspec.Struct, frozen=True, gc=False):

@@ -46,6 +46,7 @@ class Kind(IntEnum):
     SNAPSHOT_PART = 18
     REQUEST_HISTORY = 19
     HISTORY_PART = 20
+    PROMISED = 21
 
 
 # a, b, c, d, hash, count, payload

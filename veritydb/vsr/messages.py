@@ -59,6 +59,7 @@ __all__ = [
     "Pong",
     "Prepare",
     "PrepareOk",
+    "Promised",
     "Replaced",
     "RequestFrames",
     "RequestHeaders",
@@ -215,6 +216,17 @@ class Replaced(Common, frozen=True, gc=False, kw_only=True):
     by: int
 
 
+class Promised(Common, frozen=True, gc=False, kw_only=True):
+    """The incarnation `whose` of whoever receives this has acknowledged `op` in view `in_view`.
+
+    The op is committed, so that its log holds it for ever: if not, its disk has lost it.
+    """
+
+    whose: int
+    in_view: View
+    op: Op
+
+
 Message = (
     Ping
     | Pong
@@ -230,6 +242,7 @@ Message = (
     | RequestFrames
     | Frames
     | Replaced
+    | Promised
     | RequestSnapshot
     | SnapshotOffer
     | RequestSnapshotPart
@@ -297,6 +310,7 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     RequestFrames: (Kind.REQUEST_FRAMES, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Frames: (Kind.FRAMES, _fields_of_frames),
     Replaced: (Kind.REPLACED, lambda m: (m.by, 0, 0, 0, NO_HASH, 0, [])),
+    Promised: (Kind.PROMISED, lambda m: (m.op, m.in_view, m.whose, 0, NO_HASH, 0, [])),
     RequestSnapshot: (Kind.REQUEST_SNAPSHOT, lambda m: (m.known, 0, 0, 0, NO_HASH, 0, [])),
     SnapshotOffer: (Kind.SNAPSHOT_OFFER, offer_fields),
     RequestSnapshotPart: (
@@ -444,6 +458,7 @@ READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
         **_common(c), certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
     ),
     Kind.REPLACED: lambda c, w: Replaced(**_common(c), by=w[0]),
+    Kind.PROMISED: lambda c, w: Promised(**_common(c), op=Op(w[0]), in_view=View(w[1]), whose=w[2]),
     Kind.REQUEST_SNAPSHOT: lambda c, w: RequestSnapshot(**_common(c), known=Op(w[0])),
     Kind.SNAPSHOT_OFFER: read_offer,
     Kind.REQUEST_SNAPSHOT_PART: lambda c, w: RequestSnapshotPart(

@@ -18,6 +18,7 @@ from veritydb.vsr.config import HALTED, JOINING
 from veritydb.vsr.effects import HaltKind, ReadIndexReady
 from veritydb.vsr.events import Proposal
 from veritydb.vsr.messages import Heartbeat, Prepare, PrepareOk, RequestStartView, StartView
+from veritydb.vsr.promises import denies, remember
 from veritydb.vsr.quorum import reached
 from veritydb.vsr.state import RECOVERING, State, suffix
 
@@ -133,6 +134,8 @@ def on_prepare_ok(s: State, message: PrepareOk) -> None:
     peer = message.sender
     s.replacements[peer] = max(s.replacements[peer], message.replacements)
     if message.round > s.rounds[peer]:
+        # One that was overtaken by another says nothing about now.
+        denies(s, message)
         s.rounds[peer] = min(message.round, s.round)
         s.answered[peer] = s.now
     s.lagging[peer] = s.log.head - message.op > 2 * PIPELINE_OPS_MAX
@@ -144,6 +147,7 @@ def on_prepare_ok(s: State, message: PrepareOk) -> None:
         s.acked[peer] = message.op
         s.answered[peer] = s.now
         count(s)
+    remember(s, peer)
     assert s.acked[peer] <= s.log.head
 
 
@@ -292,6 +296,8 @@ def acknowledge(s: State) -> None:
         # A peer's snapshot stands for it: what it says is heard, but it vouches for no frame.
         durable, digest = Op(0), merkle.NO_HASH
     if s.primary != s.index:
+        view, op = s.acknowledged
+        s.acknowledged = (max(view, s.view), max(op, durable))
         s.send(
             s.primary,
             PrepareOk(

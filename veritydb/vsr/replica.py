@@ -18,6 +18,7 @@ from veritydb.vsr import (
     history,
     install,
     normal,
+    promises,
     read_index,
     repair,
     transfer,
@@ -79,6 +80,7 @@ class Replica:
             return
         if index != s.index:
             s.acked[index] = s.rounds[index] = 0
+            s.promised[index] = (0, 0)
             s.votes[index] = False
             s.dvcs.pop(index, None)
             s.clock.forget(index)
@@ -474,6 +476,7 @@ RECEIVERS: dict[type, Callable[[State, Any], None]] = {
     m.RequestFrames: repair.on_request_frames,
     m.Frames: repair.on_frames,
     m.Replaced: _on_replaced,
+    m.Promised: promises.on_promised,
     m.RequestSnapshot: transfer.on_request_snapshot,
     m.SnapshotOffer: transfer.on_offer,
     m.RequestSnapshotPart: transfer.on_request_part,

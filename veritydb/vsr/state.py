@@ -141,6 +141,13 @@ class State:
         self.now = 0
         self.out: list[Effect] = []
         self.unwritten: list[Frame] = []
+        # (view, op) that each peer has promised to hold, by its word to us as its primary.
+        self.promised: list[tuple[int, int]] = [(0, 0)] * config.replicas
+        # The highest view and op that we acknowledged in this life, and what the disk held at its
+        # beginning; None where that is known to be less than it was.
+        self.acknowledged = (0, 0)
+        sure = recovered.head_certain and not durable.recovering
+        self.found = (int(durable.log_view), int(recovered.head)) if sure else None
         self.nonce = 1 + prng.randrange(1 << 63)
         self._start_volatile()
         self.common = self._common()
@@ -417,6 +424,7 @@ GATES: dict[type, Callable[[State], bool]] = {
     m.RequestHeaders: _always,
     m.RequestFrames: _always,
     m.Replaced: _always,
+    m.Promised: _always,
     # What these say is committed, or about the sender's disk: true in any view.
     m.RequestSnapshot: _always,
     m.SnapshotOffer: _always,

@@ -11,6 +11,7 @@ from veritydb.vsr.install import begin
 from veritydb.vsr.merge import Undecided, merge
 from veritydb.vsr.messages import DoViewChange, RequestStartView, StartViewChange
 from veritydb.vsr.normal import drop_requests, start_view
+from veritydb.vsr.promises import denies
 from veritydb.vsr.quorum import quorum, reached
 from veritydb.vsr.state import RECOVERING, State, suffix
 
@@ -134,6 +135,9 @@ def on_do_view_change(s: State, message: DoViewChange) -> None:
         return
     if message.log_view >= message.view:
         mark("vsr.impossible_view_change")
+        return
+    if message.view > s.log_view and denies(s, message):
+        # What it denies might be given up for its word.
         return
     if message.view > s.view:
         enter(s, message.view)

@@ -1,0 +1,120 @@
+"""A disk that takes back what it called durable, and the primary that remembers what it said."""
+
+import pytest
+
+from tests.vsr.harness import Group, Site
+from veritydb.types.ids import Op, View
+from veritydb.vsr import effects as fx
+from veritydb.vsr import events as ev
+from veritydb.vsr import messages as m
+from veritydb.vsr.config import Status
+
+
+def others(group: Group, site: Site) -> list[Site]:
+    return [other for other in group.sites if other is not site]
+
+
+def lose_log(site: Site, after: int) -> None:
+    """The disk forgets the ops behind `after`, and that there ever were any."""
+    for op in [op for op in site.disk.frames if op > after]:
+        del site.disk.frames[op]
+
+
+def two_of_three(words: int) -> tuple[Group, Site, Site, Site]:
+    """A group in which one backup acknowledged ops that the other one has never seen."""
+    group = Group()
+    group.propose("known to all")
+    primary = group.primary()
+    liar, behind = others(group, primary)
+    group.cut_links = {(primary.index, behind.index), (liar.index, behind.index)}
+    for number in range(words):
+        group.propose(f"w{number}")
+    assert primary.live.commit == words + 1
+    group.cut_links = set()
+    return group, primary, liar, behind
+
+
+def test_a_replica_that_forgot_what_it_promised_is_told_and_stops() -> None:
+    """Otherwise it and the one that was behind would be a quorum that gives the ops up."""
+    group, primary, liar, behind = two_of_three(3)
+    group.filter = lambda source, to, message: (
+        source != primary.index
+        or (to == liar.index and isinstance(message, m.Heartbeat | m.Promised))
+    )
+    liar.crash()
+    lose_log(liar, after=1)
+    liar.start()
+    group.run(100)
+    assert liar.halted is not None and liar.halted.kind == fx.HaltKind.LOST_DISK
+    assert "op 4" in liar.halted.reason
+    group.filter = lambda _from, _to, _message: True
+    group.propose("after")
+    group.run(100)
+    assert group.words(behind.index) == ["known to all", "w0", "w1", "w2", "after"]
+
+
+@pytest.mark.parametrize(("log_view", "op"), [(0, 4), (1, 3)])
+def test_a_vote_that_denies_a_promise_does_not_count(log_view: int, op: int) -> None:
+    """Be it about the view that it had taken up, or about the log."""
+    group, primary, liar, _ = two_of_three(3)
+    state = primary.live._s
+    assert state.view == 1 and state.promised[liar.index] == (1, 4)
+    common = {**liar.live._s.common, "view": View(4)}
+    headers = tuple(primary.disk.frames[at].header for at in range(1, op + 1))
+    vote = m.DoViewChange(
+        **common, log_view=View(log_view), commit=Op(1), headers=headers, present=0, nacks=0
+    )
+    group.sent.clear()
+    primary.step(ev.Received(vote))
+    assert state.view == 1 and not state.dvcs
+    ((_, to, told),) = group.sent
+    assert to == liar.index and isinstance(told, m.Promised)
+    assert (told.in_view, told.op, told.whose) == (1, 4, 0)
+
+
+def test_a_log_that_was_cut_by_a_view_change_keeps_its_promises() -> None:
+    """An op that was acknowledged and never committed may go; nobody holds that against it."""
+    group = Group(replicas=5)
+    group.propose("a")
+    primary = group.primary()
+    backups = others(group, primary)
+    group.cut_links = {(primary.index, site.index) for site in backups[1:]}
+    group.propose("never committed")
+    assert backups[0].live.op == primary.live.op == 2 and primary.live.commit == 1
+    group.cut_links = {
+        link
+        for site in backups[1:]
+        for at in (primary, backups[0])
+        for link in ((at.index, site.index), (site.index, at.index))
+    }
+    group.until(lambda: any(site.live.is_primary for site in backups[1:]))
+    group.cut_links = set()
+    group.run(1_000)
+    group.propose("b")
+    group.run(100)
+    assert all(site.halted is None for site in group.sites)
+    assert group.words(backups[0].index) == ["a", "b"]
+
+
+def test_a_promise_of_another_incarnation_or_of_this_life_stops_nobody() -> None:
+    group = Group()
+    group.propose("a", "b")
+    primary = group.primary()
+    backup = others(group, primary)[0]
+    common = primary.live._s.common
+    for whose, op in ((1, 99), (0, backup.live.op)):
+        promised = m.Promised(**common, whose=whose, in_view=primary.live._s.view, op=Op(op))
+        group.carry(primary.index, backup.index, promised)
+        group.settle()
+        assert backup.halted is None and backup.live.status == Status.NORMAL
+
+
+def test_one_that_knows_of_its_doubts_is_not_confronted() -> None:
+    """A rotten end of the log is noticed at the start: it asks, and is told by the primary."""
+    group, _, liar, _ = two_of_three(2)
+    liar.crash()
+    lose_log(liar, after=1)
+    liar.disk.head_certain = False
+    liar.start()
+    group.run(1_000)
+    assert liar.halted is None and liar.live.status == Status.NORMAL and liar.live.op == 3
