@@ -410,6 +410,24 @@ def test_a_read_waits_for_a_round_of_heartbeats() -> None:
     assert primary.ready_reads == {1: 1, 2: 1}
 
 
+def test_a_read_sees_what_a_backup_shows_already() -> None:
+    """Both backups hold an op and its primary's own disk does not yet: it is committed."""
+    group = Group()
+    primary = group.primary()
+    primary.held = True
+    primary.step(ev.Proposed((proposal("a"),)))
+    group.settle()
+    group.run(100)
+    shown = [site for site in group.sites if site.committed]
+    assert shown and primary not in shown
+    read(primary, 1)
+    group.run(100)
+    assert primary.ready_reads == {}
+    primary.held = False
+    group.run(100)
+    assert primary.ready_reads == {1: 1}
+
+
 def test_readers_share_rounds() -> None:
     group = Group()
     group.propose("a")

@@ -31,7 +31,8 @@ def on_read_index(s: State, token: int) -> None:
     else:
         needed = s.round + 1
     assert needed > confirmed
-    s.reads.append((token, needed, max(s.commit, s.view_start)))
+    # Not `commit`: where our own disk is behind, a backup may show what is not emitted here yet.
+    s.reads.append((token, needed, max(s.commit_max, s.view_start)))
 
 
 def answer(s: State) -> None:
