@@ -6,6 +6,7 @@
     python -m simulation --minutes 20        runs for so long, from a seed that the clock chooses
     python -m simulation --plan FILE         one run of a printed plan, changed by hand or not
     python -m simulation --replay FILE       one run exactly as it was recorded (--record FILE)
+    python -m simulation --shrink-seed 7     the least that still fails the same way (--shrink FILE)
     python -m simulation --canaries          planted bugs: each has to be found
 
 Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything;
@@ -19,10 +20,10 @@ import time
 from multiprocessing import Pool
 from pathlib import Path
 
-from simulation import canaries, case, kept, search
+from simulation import canaries, case, kept, search, shrink
 from simulation.case import Case
 from simulation.plan import make, parse
-from simulation.report import SURVIVED, report, status
+from simulation.report import SURVIVED, by_file, by_seed, report, status, verdict
 from simulation.world import TIMELINE_LINES
 
 
@@ -35,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--minutes", type=float, help="run seeds for so long")
     what.add_argument("--plan", type=Path, help="run a plan from a file")
     what.add_argument("--replay", type=Path, help="run what --record wrote")
+    what.add_argument("--shrink-seed", type=int, help="make a failing seed's run small")
+    what.add_argument("--shrink", type=Path, help="the same, for what --record wrote")
     what.add_argument("--canaries", action="store_true", help="plant bugs and look for them")
     made.add_argument("--start", type=int, help="the first seed of a search")
     made.add_argument(
@@ -44,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
         help="where a search finds what failed before, and keeps what fails",
     )
     made.add_argument("--processes", type=int, default=2, help="how many seeds at a time")
+    made.add_argument("--runs", type=int, default=shrink.RUNS, help="how many runs to shrink with")
+    made.add_argument("--seconds", type=int, default=300, help="and for how long at most")
     made.add_argument("--plant", default="", help="plant this bug first, to see what it does")
     made.add_argument("--only", default="", help="the one canary to plant")
     made.add_argument(
@@ -69,11 +74,40 @@ def main(arguments: list[str]) -> int:
     if options.count is not None or options.minutes is not None:
         limits = search.Limits(options.count, options.minutes, options.processes)
         return search.search(first_seed(options.start, options.minutes), limits, options.seeds_file)
+    if options.shrink or options.shrink_seed is not None:
+        start = Case(plan=make(options.shrink_seed)) if options.shrink is None else None
+        chosen = start or case.read(options.shrink)
+        return less(chosen, options.runs, options.seconds, options.record)
     if options.replay:
-        chosen = case.read(options.replay)
+        chosen, again = case.read(options.replay), by_file(options.replay)
+    elif options.plan:
+        chosen = Case(plan=parse(options.plan.read_text()))
+        again = f"repeat with: python -m simulation --plan {options.plan}"
     else:
-        chosen = Case(plan=parse(options.plan.read_text()) if options.plan else make(options.seed))
-    return one(chosen, options.trace, options.record)
+        chosen, again = Case(plan=make(options.seed)), by_seed(options.seed)
+    return one(chosen, again, options.trace, options.record)
+
+
+def less(start: Case, runs: int, seconds: int, record: Path | None) -> int:
+    """Shrink a case, show the whole timeline of what is left of it, and write it to a file."""
+    end = time.monotonic() + seconds
+    shrinker = shrink.Shrinker(start, runs, lambda: time.monotonic() > end)
+    first = shrinker.result
+    if first.failure is None:
+        print(verdict(first, "nothing to shrink"))
+        return status([first])
+    was = shrinker.weight.size, len(first.timeline)
+    small = shrinker.shrink()
+    path = record or Path(f"shrunk-{start.plan.seed}.json")
+    path.write_text(small.case.text())
+    print(report(small.result, small.case.plan, by_file(path), [], sys.stdout.isatty()))
+    faults = [piece for piece in small.case.tape if piece and not shrink.is_client(piece)]
+    print(f"faults left: {', '.join(faults) or 'none'}")
+    print(
+        f"after {small.runs} runs: {len(small.result.timeline)} of {was[1]} lines, "
+        f"{small.result.events} of {first.events} events"
+    )
+    return status([small.result])
 
 
 def plant(name: str) -> None:
@@ -89,14 +123,14 @@ def first_seed(start: int | None, minutes: float | None) -> int:
     return 1 if minutes is None else int(time.time()) * 1_000
 
 
-def one(chosen: Case, trace: str | None, record: Path | None) -> int:
+def one(chosen: Case, again: str, trace: str | None, record: Path | None) -> int:
     """Run one case and show what came of it."""
     result, drawn = case.run(chosen, TIMELINE_LINES if trace is None else None)
     wanted = None if trace is None else [word for word in trace.split(",") if word != "1"]
-    print(report(result, chosen.plan, wanted, sys.stdout.isatty()))
+    print(report(result, chosen.plan, again, wanted, sys.stdout.isatty()))
     if record is not None:
         record.write_text(drawn.text())
-        print(f"recorded; again with: python -m simulation --replay {record}")
+        print(f"recorded: {record}")
     if chosen.trace and chosen.trace != result.trace:
         print(f"Not the run that was recorded (trace {chosen.trace}): the code has changed since.")
     return status([result])

@@ -10,7 +10,7 @@ import msgspec
 from simulation.choices import Tape, Taped
 from simulation.plan import Plan
 from simulation.run import Result, simulate
-from simulation.world import TIMELINE_LINES
+from simulation.world import EVENTS_MAX, TIMELINE_LINES
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,9 +56,11 @@ def read(path: Path) -> Case:
     return msgspec.json.decode(path.read_bytes(), type=Case)
 
 
-def run(case: Case, lines: int | None = TIMELINE_LINES) -> tuple[Result, Case]:
+def run(
+    case: Case, lines: int | None = TIMELINE_LINES, events_max: int = EVENTS_MAX
+) -> tuple[Result, Case]:
     """Run a case: what came of it, and the case with the tape as it was really drawn."""
     choices = case.choices()
-    result = simulate(case.plan.seed, case.plan, choices, lines)
+    result = simulate(case.plan.seed, case.plan, choices, lines, events_max)
     drawn = msgspec.structs.replace(case, tape=choices.tape, failure=result.key, trace=result.trace)
     return result, drawn

@@ -44,7 +44,7 @@ FLOORS = (
         lambda plan: plan.requests * 6 // 10,
     ),
     Floor("requests accepted", _always, _sum("code.OK"), lambda plan: plan.requests // 4),
-    Floor("messages", _replicated, _sum("messages"), lambda plan: 300),
+    Floor("messages", _replicated, _sum("messages"), lambda plan: 150),
     Floor(
         "view changes or restarts",
         lambda plan: (

@@ -1,6 +1,7 @@
 """What is said of runs, and the exit statuses that go with it."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from simulation import timeline
 from simulation.plan import Plan
@@ -22,12 +23,16 @@ def status(results: Iterable[Result]) -> int:
 
 
 def report(
-    result: Result, plan: Plan, wanted: Sequence[str] | None = None, colour: bool = False
+    result: Result,
+    plan: Plan,
+    again: str,
+    wanted: Sequence[str] | None = None,
+    colour: bool = False,
 ) -> str:
     """What to say of one run: its plan, its timeline as far as there is one, what came of it.
 
-    `wanted` are the words that choose lines of the timeline, none for all; without it the last
-    lines are shown.
+    `again` says how to repeat it. `wanted` are the words that choose lines of the timeline, none
+    for all; without it the last lines are shown.
     """
     if wanted is None:
         lines = result.timeline[-LINES:]
@@ -41,22 +46,26 @@ def report(
         f"trace {result.trace}"
     )
     parts.append("  ".join(f"{name}={value}" for name, value in result.counts.items()))
-    parts.append(verdict(result))
+    parts.append(verdict(result, again))
     return "\n".join(parts)
 
 
-def verdict(result: Result) -> str:
+def verdict(result: Result, again: str) -> str:
     """What came of a run."""
     if result.failure is not None:
         checker, what = result.failure
-        return f"FAILED {checker}: {what}\n{repeat(result)}"
-    if result.empty:
-        return f"EMPTY: {result.empty}\n{repeat(result)}"
-    return "passed"
+        return f"FAILED {checker}: {what}\n{again}"
+    return f"EMPTY: {result.empty}\n{again}" if result.empty else "passed"
 
 
-def repeat(result: Result) -> str:
-    """How to see a run again, and less of it."""
-    seed = result.seed
-    text = f"repeat with: make sim SEED={seed}      its timeline: make sim SEED={seed} TRACE=1"
-    return f"{text}      less of it: make sim SHRINK={seed}" if result.failure else text
+def by_seed(seed: int) -> str:
+    """How to see a seed's run again, and less of it."""
+    return (
+        f"repeat with: make sim SEED={seed}      its timeline: make sim SEED={seed} TRACE=1      "
+        f"less of it: make sim SHRINK={seed}"
+    )
+
+
+def by_file(path: Path | str) -> str:
+    """How to see a run again that is on file."""
+    return f"repeat with: python -m simulation --trace --replay {path}"

@@ -12,7 +12,7 @@ from simulation import case, coverage, floors, kept
 from simulation.case import Case
 from simulation.kept import Kept
 from simulation.plan import Plan, make
-from simulation.report import EMPTY, FAILED, PASSED, UNREACHED, report
+from simulation.report import EMPTY, FAILED, PASSED, UNREACHED, by_seed, report
 from simulation.run import Result, simulate
 from simulation.workers import Lost, share
 
@@ -154,7 +154,8 @@ class Summary:
         )
         required = coverage.required()
         rows.append(f"marks: {len(required & self.reached)} of {len(required)} reached")
-        if missed := self.unreached():
+        missed = self.unreached()
+        if missed and self.seeds >= COVERING:
             rows.append(f"never reached: {', '.join(missed)}")
         rows.append(
             f"{self.seeds:,} seeds, {failed} failed, {len(self.empty)} empty, {counted:,} counted; "
@@ -199,7 +200,7 @@ def search(start: int, limits: Limits, seeds_file: Path | None = kept.FILE) -> i
             (tried for found in summary.failures.values() for tried in found),
             key=lambda tried: tried.result.events,
         )
-        print(report(shortest.result, shortest.plan))
+        print(report(shortest.result, shortest.plan, by_seed(shortest.plan.seed)))
     print(summary.text())
     return summary.status()
 

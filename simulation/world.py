@@ -17,6 +17,7 @@ MS = 1_000 * US
 SECOND = 1_000 * MS
 
 TIMELINE_LINES = 400
+EVENTS_MAX = 1_000_000
 
 
 class Failure(Exception):
@@ -48,6 +49,7 @@ class World:
         self.now = 0
         self.choices = choices
         self.events = 0
+        self.events_max = EVENTS_MAX
         self.timeline: deque[Line] = deque(maxlen=lines)
         self.counts: dict[str, int] = {}
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -67,6 +69,8 @@ class World:
             when, _, call, args = heappop(heap)
             self.now = when
             self.events += 1
+            if self.events > self.events_max:
+                raise Failure("bounds", f"more than {self.events_max} events")
             call(*args)
             if done is not None and done():
                 return True

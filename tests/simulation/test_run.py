@@ -10,7 +10,7 @@ import pytest
 
 from simulation.__main__ import main
 from simulation.plan import make
-from simulation.report import EMPTY, FAILED, SURVIVED, report, status
+from simulation.report import EMPTY, FAILED, SURVIVED, by_seed, report, status
 from simulation.run import Result, simulate
 from simulation.world import Line
 
@@ -28,7 +28,7 @@ def command(*arguments: str, seed: str = "0") -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_a_seed_finds_nothing(seed: int) -> None:
     result = simulate(seed)
-    assert result.failure is None, report(result, make(seed))
+    assert result.failure is None, report(result, make(seed), "")
     assert result.empty == ""
 
 
@@ -78,7 +78,7 @@ def result_with(failure: tuple[str, str] | None, empty: str) -> Result:
 
 def test_a_failure_is_reported_with_all_that_is_needed_to_repeat_it() -> None:
     failed = result_with(("agreement", "two hashes"), "")
-    text = report(failed, make(1))
+    text = report(failed, make(1), by_seed(1))
     assert '"seed": 1' in text
     assert "what happened" in text
     assert "FAILED agreement: two hashes" in text

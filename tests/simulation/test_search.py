@@ -139,10 +139,12 @@ def test_the_kept_seeds_can_be_read_and_run() -> None:
 
 
 def test_floors_name_what_is_missing() -> None:
-    plan = make(three(1))
+    plan = next(made for made in map(make, range(1, 100)) if made.shape == "three" and made.nemeses)
     enough = {"client.answers": 240, "code.OK": 240, "messages": 9_000, "role-changes": 5}
     enough |= {f"fault.{fault}": 1 for fault in plan.faults}
     assert floors.missing(plan, enough) == ""
     assert "answers" in floors.missing(plan, {**enough, "client.answers": 3})
     assert "accepted" in floors.missing(plan, {**enough, "code.OK": 3})
     assert "messages" in floors.missing(plan, {**enough, "messages": 3})
+    calm = next(made for made in map(make, range(1, 100)) if not made.faults)
+    assert "given up" in floors.missing(calm, {**enough, "client.gave-up": 1})
