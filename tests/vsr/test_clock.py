@@ -168,3 +168,16 @@ def test_a_worse_sample_does_not_replace_a_better_one() -> None:
     assert mine.samples[1].offset == 0
     mine.forget(1)
     assert not mine.synchronised
+
+
+@pytest.mark.parametrize("others", [(-35, -61), (-20, -40), (-25, -25), (30, 70), (-60, 60)])
+def test_a_clock_that_is_ahead_stamps_more_than_one_op_per_tick(others: tuple[int, int]) -> None:
+    """All ops of a tick see the same time of the clock: there has to be room behind it."""
+    mine = clock()
+    for peer, offset in enumerate(others, 1):
+        mine.sample(peer, SECOND_NS, WALL + offset * MS_NS)
+    last = 0
+    for _ in range(1_000):
+        now = mine.timestamp(last)
+        assert now is not None and now > last
+        last = now

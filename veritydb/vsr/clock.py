@@ -17,6 +17,8 @@ from veritydb.vsr.quorum import quorum
 
 # Time is only seen at ticks, so an answer may be this much older than it says.
 COARSENESS_NS = 20 * MS_NS
+# An interval that is not even so wide is none.
+NARROW_NS = MS_NS
 # Clocks drift apart by up to this many parts in a million.
 DRIFT_PPM = 200
 # By how much bounds are widened, one after the other: clocks a tolerance apart still agree.
@@ -114,12 +116,13 @@ class Clock:
             bounds.append((sample.offset - error, sample.offset + error))
         assert len(bounds) <= self.replicas, "one clock, one bound"
         enough = quorum(self.replicas)
+        self.interval = None
         for margin in MARGINS_NS if len(bounds) >= enough else ():
             self.interval = overlap([(low - margin, high + margin) for low, high in bounds], enough)
-            if self.interval is not None:
+            # Bounds that barely touch agree by chance, and leave no room for a tick's ops.
+            if self.interval is not None and self.interval[1] - self.interval[0] >= NARROW_NS:
                 return
             mark("vsr.clocks_apart")
-        self.interval = None
 
     def timestamp(self, last: int) -> int | None:
         """Return log time for an op after one of time `last`, or None if there is none to give."""
@@ -128,7 +131,10 @@ class Clock:
             return None
         low, high = self.interval
         assert low <= high
-        now = max(last + 1, min(max(self.wall, self.wall + low), self.wall + high))
+        # All ops of a tick see the same `wall`. Where our clock is at the upper end or ahead of it,
+        # only one of them would find a time there: so there is room left for the others.
+        room = min((high - low) // 2, COARSENESS_NS // 2)
+        now = max(last + 1, min(max(self.wall, self.wall + low), self.wall + high - room))
         if now > self.wall + high or now <= 0:
             mark("vsr.clock_log_time_leads")
             return None
