@@ -40,6 +40,7 @@ from veritydb.types.entry import HEADER_BYTES, Entry, EntryHeader, Kind, with_bo
 from veritydb.types.frame import Frame
 from veritydb.types.ids import Op
 from veritydb.types.limits import PIPELINE_OPS_MAX
+from veritydb.types.marks import mark
 from veritydb.types.outcome import Code, Outcome, decode
 from veritydb.vsr import effects as vsr
 from veritydb.vsr import events as vsr_events
@@ -158,6 +159,7 @@ class Node:
             elif isinstance(event, SnapshotLoaded):
                 self._snapshot_loaded(event, out)
             elif isinstance(event, SnapshotAbandoned):
+                mark("node.snapshot_abandoned")
                 # The next one is due when as much again has been applied.
                 assert self._snapshot_busy
                 self._snapshot_busy = False
@@ -212,22 +214,27 @@ class Node:
         if header.session:
             seen = self.state.sessions.check(header)
             if isinstance(seen, Duplicate):
+                mark("node.repeat_answered")
                 out.append(Reply(event.token, _repeated(decode(seen.outcome))))
                 return
             if not isinstance(seen, New) and not self.replica.ready:
                 # What an earlier view left may open the session, or close the gap.
+                mark("node.session_not_known_yet")
                 out.append(self._not_primary(event.token))
                 return
             if not isinstance(seen, New):
                 out.append(Reply(event.token, self._refusal(seen.code, header)))
                 return
             if self._waiters.join(event.token, header):
+                mark("node.repeat_waits_too")
                 return
         if not self.replica.log_time:
             # It would wait for as long as the clocks disagree, or until they reach log time.
+            mark("node.refused_for_clocks")
             out.append(Refuse(event.token, RefuseReason.CLOCK, retry_after_ms=RETRY_MS))
             return
         if not self.replica.can_accept(len(event.entry.data)):
+            mark("node.overloaded")
             out.append(Refuse(event.token, RefuseReason.OVERLOADED, retry_after_ms=RETRY_MS))
             return
         self._propose(event.token, event.entry, out)
@@ -267,6 +274,7 @@ class Node:
         due = deadline(self.state.kernel)
         assert due is None or due > 0
         if due is not None and due <= self.replica.log_time:
+            mark("node.pulse")
             self._pulse_due = True
             self._propose(None, with_body(EntryHeader(kind=Kind.PULSE), b""), out)
 
@@ -277,6 +285,7 @@ class Node:
         assert header.op == self.state.op + 1, "ops commit in order, each once"
         known = self._heads.get(header.commit)
         if known is not None and known != header.outcomes:
+            mark("node.outcomes_differ")
             raise Halted(f"op {header.op}: its outcomes at op {header.commit} are not ours")
         first = self.state.entries
         done = apply_frame(self.state, frame, self.config.decode, self.config.kernels)
@@ -335,6 +344,7 @@ class Node:
         """Have it named, unless a peer's newer one has taken its place meanwhile."""
         assert self._snapshot_busy
         if event.ref.op < self._begun:
+            mark("node.snapshot_superseded")
             self._snapshot_busy = False
             return
         self._write_superblock(None, event.ref, out)
@@ -343,6 +353,7 @@ class Node:
         """Keep the state of a peer's snapshot until the replica takes it up."""
         ref = event.ref
         if not stands_for(event.state, ref, event.base, self.state):
+            mark("node.snapshot_of_another_log")
             self._feed(vsr_events.SnapshotRefused(ref.op), out)
             return
         self._loaded = event.state
@@ -369,6 +380,7 @@ class Node:
         """
         for index, incarnation in enumerate(self.state.members):
             if incarnation > self.replica.members[index]:
+                mark("node.member_named_by_snapshot")
                 self.replica.replace_member(index, incarnation, self.state.op)
         assert len(self.replica.members) == len(self.state.members)
 

@@ -10,6 +10,7 @@ from veritydb.storage.segments import Segments, follows
 from veritydb.types.durable import Recovered, Superblock, ViewState
 from veritydb.types.frame import Frame, Header
 from veritydb.types.ids import Op
+from veritydb.types.marks import mark
 
 AHEAD_OPS = 256
 AHEAD_BYTES = 4 << 20
@@ -84,13 +85,19 @@ class _Recovery:
                 break
             assert header is not None and header.op == op
             if decision in (Decision.RESTORE, Decision.RESTORE_FAULTY):
+                mark("storage.record_restored")
                 restore.append(header)
             if decision in (Decision.FAULTY, Decision.RESTORE_FAULTY):
+                mark("storage.frame_missing_at_start")
                 self._refuse_alone(header)
                 faulty.append(op)
             headers.append(header)
             previous, op = header, Op(op + 1)
         certain = decision != Decision.UNCERTAIN
+        if decision == Decision.CUT:
+            mark("storage.interrupted_cut_finished")
+        if not certain:
+            mark("storage.head_uncertain")
         if not certain and self._who.replicas == 1:
             at = op * RECORD_BYTES
             raise Damaged(names.JOURNAL, at, "its record has rotted and its frame is lost", op)
@@ -107,6 +114,7 @@ class _Recovery:
         """Raise Damaged if there is nobody who could repair the frame."""
         assert header.op >= self._first
         if self._who.replicas == 1:
+            mark("storage.alone_and_rotten")
             problem = "the frame has rotted and there is no other replica to repair it from"
             raise Damaged(names.segment(header.segment), header.position, problem, header.op)
 
@@ -114,9 +122,11 @@ class _Recovery:
         """Decide about one op; return the header that it is to have."""
         state, header = self._record(op)
         if header is not None and not follows(header, previous, self._who):
+            mark("storage.record_does_not_follow")
             state, header = ROTTEN, None
         known = self._installed.get(op)
         if known is not None and not follows(known, previous, self._who):
+            mark("storage.superblock_header_does_not_follow")
             known = None
         vouched = intact = False
         whole: Frame | None = None
@@ -138,6 +148,8 @@ class _Recovery:
             later=self._last_counted > op,
         )
         decision = DECISIONS[found]
+        if decision == Decision.RESTORE_FAULTY:
+            mark("storage.record_restored_from_superblock")
         if decision == Decision.RESTORE:
             assert whole is not None and vouched
             return decision, whole.header
@@ -175,6 +187,7 @@ class _Recovery:
                 break
             _, header = self._record(at.op + 1)
             if header is not None and follows(header, at, self._who):
+                mark("storage.later_record_vouches")
                 answer = not contradicted(header, self._state)
                 break
             after = self._segments.candidates(at, Op(at.op + 1))

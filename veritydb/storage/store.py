@@ -28,6 +28,7 @@ from veritydb.types.frame import BadFrame, Frame, Header
 from veritydb.types.history import NOTHING, History, Proof, proved
 from veritydb.types.ids import Op
 from veritydb.types.limits import SEGMENT_BYTES
+from veritydb.types.marks import mark
 
 READ_RECORDS = 512
 
@@ -108,6 +109,7 @@ class Store:
             end = last.position + last.frame_bytes()
             there = self._disk.size(name) is not None and end < SEGMENT_BYTES
             if there and clear(self._disk, name, end, SEGMENT_BYTES):
+                mark("storage.frames_behind_head_cleared")
                 # Or a frame that was cut could come back, and be of the very view that vouches.
                 self._disk.sync(name)
 
@@ -165,6 +167,7 @@ class Store:
             raise Damaged(names.JOURNAL, at, "no record names the frame to repair", header.op)
         self._segments.write((masked,))
         if not recorded:
+            mark("storage.record_repaired")
             self._journal.write((header,))
 
     def _belongs(self, header: Header) -> bool:
@@ -185,6 +188,7 @@ class Store:
             if self._base is not None and after == self._base.op:
                 last = self._base
             if after and last is None:
+                mark("storage.record_to_cut_behind_rotten")
                 at = after * RECORD_BYTES
                 raise Damaged(names.JOURNAL, at, "the record to cut behind has rotted", after)
         self._head = after
@@ -232,6 +236,8 @@ class Store:
         # Whoever names a snapshot that is not there could never start again.
         base = snapshots.base_of(self._disk, snapshot)
         # A gap that is still open is looked for from the snapshot downwards.
+        if self._block.gap_end:
+            mark("storage.snapshot_over_a_gap")
         gap_end = snapshot.op if self._block.gap_end else Op(0)
         self._write_block(view_state=state, snapshot=snapshot, gap_end=gap_end)
         self._base = base
@@ -260,6 +266,8 @@ class Store:
         base = snapshots.base_of(self._disk, snapshot)
         self._journal.reserve(base.op)
         # A gap from before that may not be filled yet becomes part of this one.
+        if self._block.gap_end:
+            mark("storage.gap_widened")
         gap = self._block.gap_after if self._block.gap_end else applied
         self._write_block(snapshot=snapshot, gap_after=gap, gap_end=snapshot.op)
         opening.rejoin(self._journal, base, applied)
@@ -288,6 +296,7 @@ class Store:
         """
         assert proof.op <= self._head
         if not proved(history, proof):
+            mark("storage.history_not_proved")
             return False
         holes = self._holes
         masked = [mask(one, holes.of(one.header.segment, one.header.op)) for one in history.frames]
@@ -304,6 +313,7 @@ class Store:
         below = self._journal.header(after) if after else None
         assert after < self._head
         if above is not None and below is not None and above.previous != below.hash:
+            mark("storage.gap_does_not_fit")
             return False
         self._outcomes.sync()
         self._write_block(gap_after=Op(0), gap_end=Op(0))
@@ -352,6 +362,7 @@ class Store:
     def abandon_snapshot(self) -> None:
         """Remove what `save_snapshot` wrote: there is no space, or it is not what it should be."""
         if self._receiver is not None:
+            mark("storage.received_snapshot_abandoned")
             self._receiver.abandon()
             self._receiver = None
         assert self._disk.size(names.SNAPSHOT_RECEIVED) is None

@@ -28,6 +28,7 @@ from veritydb.types import frame
 from veritydb.types.durable import Identity, SnapshotRef, Superblock, ViewState
 from veritydb.types.ids import GroupId, Op, View
 from veritydb.types.limits import PIPELINE_OPS_MAX, REGION_BYTES_MAX, REPLICAS_MAX
+from veritydb.types.marks import mark
 
 MAGIC = b"VDBs"
 FORMAT = 1
@@ -238,5 +239,6 @@ def mend(disk: Disk, choice: Choice) -> None:
     """Rewrite the copies that do not hold what was chosen, again one after the other."""
     assert all(0 <= copy < COPIES for copy in choice.stale)
     for copy in choice.stale:
+        mark("storage.superblock_copy_mended")
         disk.write(SUPERBLOCK, copy * COPY_BYTES, (encode(choice.block, copy),))
         disk.sync(SUPERBLOCK)
