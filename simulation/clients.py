@@ -197,10 +197,17 @@ class Client:
         self._keys = 0
         self._turns = 0
         self._full = False
+        self._ended = False
 
     def start(self) -> None:
         """Begin, a moment from now."""
         self._later(self._work)
+
+    def wake(self) -> None:
+        """Go on, should it have ended for want of more to do."""
+        if self._ended:
+            self._ended = False
+            self._later(self._work)
 
     def _later(self, call: Callable[[], None]) -> None:
         think = self._think if self._shared.left > 0 else max(self._think, AT_LEISURE)
@@ -211,7 +218,8 @@ class Client:
     def _work(self) -> None:
         """Make one request; or the next when there is room for it, or never again."""
         shared = self._shared
-        if not shared.more:
+        self._ended = not shared.more
+        if self._ended:
             return
         self._full = len(self.open) >= self._window
         if self._full:
@@ -352,6 +360,7 @@ class Client:
         if tired and self._choices.chance("client.give-up", GIVE_UP_PPM):
             self._world.count("client.gave-up")
             self._shared.left += 1
+            self.wake()
             if isinstance(request, Open):
                 self._origin_open(request.session, request.draft)
             self._close(key, request)

@@ -69,6 +69,11 @@ class Box(Machine):
         """Groups whose replica here cannot start: its disk was destroyed."""
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
+    @property
+    def leads(self) -> bool:
+        """Whether one of its replicas is a primary."""
+        return any(host.node.role == "primary" for host in self.hosts.values())
+
     # -- the process
 
     def start(self) -> None:
@@ -230,6 +235,7 @@ class Cluster(Evidence):
         self.suspects: set[Replica] = set()
         """Replicas whose disk may have taken back what it had called durable."""
         self.ledger = Ledger()
+        self.outside: set[Replica] = set()
         self.retiring: set[Replica] = set()
         """Replicas that are being replaced: one that still runs has to stop itself."""
         self.replaced: set[Replica] = set()

@@ -23,6 +23,8 @@ class Evidence:
     rotten: dict[tuple[Replica, int], bytes]
     ruined: set[Replica]
     suspects: set[Replica]
+    outside: set[Replica]
+    """Replicas that stay broken in the end: nothing is expected of them."""
 
     def mended(self, key: Replica, first: int) -> None:
         """What comes with history takes the place of what may have rotted."""
@@ -58,9 +60,10 @@ class Evidence:
             return True
         if key in self.suspects and header.op <= self.ledger.said.get(key, Said()).acked:
             return True
-        return self._holds(key, header)
+        return self.holds(key, header)
 
-    def _holds(self, key: Replica, header: Header) -> bool:
+    def holds(self, key: Replica, header: Header) -> bool:
+        """The same, and nothing is put aside."""
         frame = self.frames.get(header.hash)
         if frame is None:
             return False
@@ -77,8 +80,8 @@ class Evidence:
         return None if frame is None else frame.header
 
     def files(self) -> dict[Replica, Files]:
-        """Every replica's disk."""
-        return dict(self.disks)
+        """The disk of every replica of which something is expected."""
+        return {key: disk for key, disk in self.disks.items() if key not in self.outside}
 
     def damaged_disks(self) -> set[Replica]:
         """Whose disks lost more than the protocol knows how to bring back."""
@@ -87,9 +90,11 @@ class Evidence:
     def whole(self) -> bool:
         """Whether nothing of the log is rotten any more."""
         for (key, op), digest in self.rotten.items():
+            if key in self.outside:
+                continue
             log = self.watch.log.get(key[0], [])
             header = log[op - 1].header if 0 < op <= len(log) else None
-            if header is not None and header.hash == digest and not self._holds(key, header):
+            if header is not None and header.hash == digest and not self.holds(key, header):
                 return False
         return True
 

@@ -82,7 +82,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of a snapshot, or of history, that one message carries."""
     down: int
     """Mean time that a crashed node stays down, ns."""
+    few: bool = False
+    """Sessions, their results and the pipeline have small limits."""
     segment_bytes: int = SEGMENT_BYTES
+    core: bool = False
+    """In the end only a core of replicas heals."""
 
     def has(self, fault: str) -> bool:
         """Whether this run has a class of faults."""
@@ -120,12 +124,14 @@ def make(seed: int) -> Plan:
         clock_offset=c.log_uniform("plan.offset", MS, 30 * SECOND) if "skew" in faults else 0,
         clock_drift_ppm=c.log_uniform("plan.drift", 10, 50_000) if "drift" in faults else 0,
         write_latency=c.log_uniform("plan.write", 50 * US, 10 * MS),
-        read_latency=c.log_uniform("plan.read", 10 * US, 5 * MS),
+        read_latency=c.log_uniform("plan.read", 10 * US, 20 * MS),
         snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
+        few=c.chance("plan.few", PPM // 5),
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
+        core=shape != "one" and bool(faults) and c.chance("plan.core", PPM // 3),
         segment_bytes=c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES)),
-        part_bytes=c.pick("plan.part", (2_000, 20_000, 1 << 20)),
+        part_bytes=c.pick("plan.part", (1 << 20, 20_000, 2_000, 300)),
     )
 
 

@@ -26,6 +26,8 @@ SEARCHED_EVERY = 10
 class Questions(Protocol):
     """What checkers ask of the machines of a run: of their disks, that is."""
 
+    outside: set[Replica]
+
     def survives(self, key: Replica, header: Header) -> bool:
         """Whether a power cut would leave this frame and its record, injected rot aside."""
 
@@ -63,7 +65,7 @@ class Checkers:
         self.placement = Placement({group: frozenset(nodes) for group, nodes in homes.items()})
         self.leaks = Leaks()
         durability = Durability(log, cluster.survives)
-        durability.groups = sizes
+        durability.groups, durability.outside = sizes, cluster.outside
         self.all: list[Checker] = [
             Agreement(log),
             HashChain(log),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from simulation.cluster import Cluster
 from simulation.nemesis.clocks import Clocks
+from simulation.nemesis.core import Core
 from simulation.nemesis.disks import Disks
 from simulation.nemesis.links import Links
 from simulation.nemesis.operations import Operations
@@ -13,9 +14,13 @@ from simulation.nemesis.rot import Rot
 from simulation.nemesis.squeeze import Squeeze
 from simulation.nemesis.stage import Stage
 from simulation.operator import Operator
-from simulation.world import MS
+from simulation.world import MS, SECOND
 
 PROD_EVERY = 100 * MS
+PATIENCE = 1 * SECOND
+"""Without an answer for so long, nothing new goes wrong until there is one."""
+LAST = ("gone",)
+"""What only comes when few requests are left: it would make the most of the run poorer."""
 
 
 class Nemesis:
@@ -40,29 +45,34 @@ class Nemesis:
         self._faults = {
             name: fault for family in self._families for name, fault in family.faults.items()
         }
+        self.core = Core(stage)
         self._strikes = dict.fromkeys(self._plan.nemeses, 0)
-        self._begin_at = {
-            name: self._choices.between("first." + name, *self._early())
-            for name in self._plan.nemeses
-        }
+        self._begin_at = {name: self._first(name) for name in self._plan.nemeses}
+        self._answers = self._answered_at = 0
         self.left: Callable[[], int] = lambda: 0
         """How many requests are still to be made."""
 
-    def _early(self) -> tuple[int, int]:
-        """Between how many requests that are left each class strikes first."""
-        return self._plan.requests // 4, self._plan.requests * 9 // 10
+    def _first(self, name: str) -> int:
+        """With how many requests left a class strikes for the first time."""
+        requests = self._plan.requests
+        if name in LAST:
+            return self._choices.between("first." + name, requests // 10, requests // 3)
+        return self._choices.between("first." + name, requests // 4, requests * 9 // 10)
 
     def start(self) -> None:
         """Begin to draw."""
         for name in self._plan.nemeses:
-            self._again(name)
+            if name not in LAST:
+                self._again(name)
         self._prod()
 
     def stop(self) -> None:
-        """No more faults; what was broken is mended, what is down comes up."""
+        """No more new faults; what was broken is mended, in some runs only within a core."""
         self._stage.stopped = True
         for family in self._families:
             family.stop()
+        if self._plan.core:
+            self.core.leave()
 
     def missing(self) -> list[str]:
         """The classes of the plan that have not struck yet."""
@@ -90,6 +100,15 @@ class Nemesis:
         if missing:
             self._world.after(PROD_EVERY, self._prod)
 
+    def _starved(self) -> bool:
+        """Whether nobody has had an answer for long: then nothing is left to go wrong."""
+        answers = self._world.counts.get("client.answers", 0)
+        if answers != self._answers:
+            self._answers, self._answered_at = answers, self._world.now
+        return self._world.now - self._answered_at > PATIENCE
+
     def _strike(self, name: str) -> None:
+        if self._starved():
+            return
         self._strikes[name] += 1
         self._choices.apart(f"{name}#{self._strikes[name]}", self._faults[name])

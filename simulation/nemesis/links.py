@@ -8,9 +8,7 @@ from simulation.network import cut
 from simulation.world import MS, SECOND
 
 KINDS = (
-    ("Heartbeat",),
-    ("Prepare",),
-    ("PrepareOk",),
+    *(("Heartbeat",), ("Prepare",), ("PrepareOk",)) * 3,
     ("StartViewChange",),
     ("DoViewChange",),
     ("StartView",),
@@ -67,6 +65,9 @@ class Links(Family):
 
     def _oversize(self) -> None:
         box = self.stage.box("oversize.who")
+        leaders = [each for each in self.cluster.boxes if each.leads]
+        if leaders and self.choices.choose("oversize.leader", 3):
+            box = self.choices.pick("oversize.who", leaders)
         self.world.note("network", (), "loses what is big from", box.name)
         self.cluster.network.lose_big_from(box.index)
         self._heal_later()

@@ -88,6 +88,6 @@ class Operations(Family):
                 self.stage.fell(box, "upgraded")
             return
         for box in self.cluster.boxes:
-            for host in list(box.hosts.values()):
-                if not box.newest and host.node.role == "primary":
+            if not box.newest and box.leads:
+                for host in list(box.hosts.values()):
                     box.run(box.life, host.step, StepDown())

@@ -82,7 +82,7 @@ class Rot(Family):
             header = self.cluster.recorded(key, op)
         elif log:
             header = log[self.choices.choose("rot.op", len(log))].header
-        if header is None or not self.cluster.survives(key, header):
+        if header is None or not self.cluster.holds(key, header):
             return None
         elsewhere = any(at == (key[0], header.op) for at in self._rotten_ops())
         return None if elsewhere else header
