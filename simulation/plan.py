@@ -85,8 +85,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     few: bool = False
     """Sessions, their results and the pipeline have small limits."""
     segment_bytes: int = SEGMENT_BYTES
-    core: bool = False
-    """In the end only a core of replicas heals."""
 
     def has(self, fault: str) -> bool:
         """Whether this run has a class of faults."""
@@ -129,7 +127,6 @@ def make(seed: int) -> Plan:
         few=c.chance("plan.few", PPM // 5),
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
-        core=shape != "one" and bool(faults) and c.chance("plan.core", PPM // 3),
         segment_bytes=c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES)),
         part_bytes=c.pick("plan.part", (1 << 20, 20_000, 2_000, 300)),
     )

@@ -67,7 +67,8 @@ class Sessions(Checker):
         elif number < max(known.acked, header.acked, 1):
             expected = Code.STALE_NUMBER
         elif number in known.results:
-            self._repeated(known.results[number], outcome)
+            if not self._crowded(group):
+                self._repeated(known.results[number], outcome)
             return
         elif number >= max(known.acked, header.acked) + SESSION_WINDOW:
             expected = Code.WINDOW_EXCEEDED
