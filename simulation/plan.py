@@ -85,6 +85,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     few: bool = False
     """Sessions, their results and the pipeline have small limits."""
     segment_bytes: int = SEGMENT_BYTES
+    core: bool = False
+    """In the end only a core of replicas heals."""
 
     def has(self, fault: str) -> bool:
         """Whether this run has a class of faults."""
@@ -117,7 +119,7 @@ def make(seed: int) -> Plan:
         patience=c.log_uniform("plan.patience", 100 * MS, 1 * SECOND),
         twins=c.chance("plan.twins", PPM // 5),
         network=_network(c, faults),
-        nemeses={name: _interval(c, name) for name in NEMESES if name in faults},
+        nemeses=_intervals(c, faults),
         clock_rate_ppm=c.log_uniform("plan.rate", 1_000, 1_000_000) if "rate" in faults else 0,
         clock_offset=c.log_uniform("plan.offset", MS, 30 * SECOND) if "skew" in faults else 0,
         clock_drift_ppm=c.log_uniform("plan.drift", 10, 50_000) if "drift" in faults else 0,
@@ -127,6 +129,7 @@ def make(seed: int) -> Plan:
         few=c.chance("plan.few", PPM // 5),
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
+        core=shape != "one" and bool(faults) and c.chance("plan.core", PPM // 3),
         segment_bytes=c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES)),
         part_bytes=c.pick("plan.part", (1 << 20, 20_000, 2_000, 300)),
     )
@@ -160,6 +163,13 @@ def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
         astray_ppm=rate("astray", 6_000, 20_000),
         big_lost_bytes=c.pick("plan.mtu", (600, 1_500)) if "oversize" in faults else 0,
     )
+
+
+def _intervals(c: Choices, faults: tuple[str, ...]) -> dict[str, int]:
+    """The more classes there are, the rarer each is: something must be left to go wrong."""
+    present = [name for name in NEMESES if name in faults]
+    rarer = max(1, len(present) // 4)
+    return {name: _interval(c, name) * rarer for name in present}
 
 
 def _interval(c: Choices, name: str) -> int:

@@ -34,6 +34,8 @@ CHECK_EVERY = 50 * MS
 MORE_REQUESTS, MORE_REQUESTS_MAX = 10, 100
 """Made at a time, and altogether, while a fault that was drawn has not struck."""
 QUEUE_MAX = 20_000
+EXCUSED_MAX = 60
+"""So many times in a row the same reason has to hold why the core comes to no end."""
 CPU_SECONDS_MAX = 60
 """A run that takes longer hangs. The slowest ones take a fiftieth."""
 
@@ -77,6 +79,7 @@ class Simulation:
         self.network = Network(self.world, plan.network, NODES[plan.shape])
         self._shared = Shared(self.world, self.network, Workload(choices))
         self._shared.left, self._shared.events = plan.requests, plan.events
+        self._excused = 0
         self._more = MORE_REQUESTS_MAX
         self.watch = Watch(self.log, [])
         self.cluster = Cluster(self.world, plan, self.watch, self.network)
@@ -161,8 +164,11 @@ class Simulation:
         self.watch.healed()
         self.cluster.scrub()
         start = world.now
-        if not self._until(start + LIVENESS_TIME, self._converged):
+        if not self._until(start + LIVENESS_TIME, self._ended):
             raise Failure("liveness", self._why_not())
+        if self._excused >= EXCUSED_MAX:
+            world.count("core.excused")
+            return
         world.count("liveness-ms", (world.now - start) // MS)
         self.watch.ended()
         self._search_disks()
@@ -194,15 +200,24 @@ class Simulation:
             more = min(self._more, MORE_REQUESTS)
             self._more -= more
             self._shared.left += more
-        return not self.nemesis.missing()
+            for client in self.clients:
+                client.wake()
+        return self._more <= 0 or not self.nemesis.missing()
 
     def _clients_done(self) -> bool:
         return not self._shared.more and not any(client.open for client in self.clients)
+
+    def _ended(self) -> bool:
+        """Whether all that can come to an end has, or it was proved for long that it cannot."""
+        self._excused = self._excused + 1 if self.nemesis.core.excuse() else 0
+        return self._excused >= EXCUSED_MAX or self._converged()
 
     def _converged(self) -> bool:
         if not self._clients_done():
             return False
         for box in self.cluster.boxes:
+            if box.index in self.nemesis.core.outside:
+                continue
             if not box.up:
                 return False
             for group in self.cluster.groups:
@@ -215,7 +230,7 @@ class Simulation:
                     return False
                 if host.node.applied != len(self.log.get(group.number, [])):
                     return False
-        return self.cluster.whole() and not self.operator.joining()
+        return self.cluster.whole() and set(self.operator.joining()) <= self.cluster.outside
 
     def _why_not(self) -> str:
         lines = [f"not converged after {LIVENESS_TIME // SECOND} s without faults"]
@@ -234,6 +249,8 @@ class Simulation:
         for group in self.cluster.groups:
             found: dict[int, set[bytes]] = {}
             for node in group.nodes:
+                if node in self.nemesis.core.outside:
+                    continue
                 host = self.cluster.boxes[node].hosts[group.number]
                 state = sha256(b"".join(chunks(host.node.state))).digest()
                 found.setdefault(host.node.applied, set()).add(state)
