@@ -29,18 +29,18 @@ def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) ->
     elif isinstance(message, messages.RequestSnapshotPart):
         asked = (message.op, message.at)
     return SentFact(
-        sender=sender,
-        life=life,
-        incarnation=message.incarnation,
-        kind=kind.__name__,
-        view=message.view,
-        log_view=log_view,
-        op=op,
-        hash=digest,
-        content=content,
-        to=to,
-        commit=commit,
-        asked=asked,
+        sender,
+        life,
+        message.incarnation,
+        kind.__name__,
+        message.view,
+        log_view,
+        op,
+        digest,
+        content,
+        to,
+        commit,
+        asked,
     )
 
 

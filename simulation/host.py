@@ -114,7 +114,9 @@ class Host:
 
         def listening(event: vsr_ev.Event) -> list[vsr_fx.Effect]:
             effects: list[vsr_fx.Effect] = step(event)
-            committed.extend(e.frame for e in effects if type(e) is vsr_fx.Commit)
+            for effect in effects:
+                if type(effect) is vsr_fx.Commit:
+                    committed.append(effect.frame)
             return effects
 
         setattr(self.node.replica, "step", listening)  # noqa: B010
@@ -142,27 +144,22 @@ class Host:
             self.world.note(self.name, self.state(), what)
         self.watch.now = self.world.now
         for effect in effects:
-            self._crash_point()
-            self._perform(effect)
+            if self.machine.crash_in is not None:
+                self._crash_point(self.machine.crash_in)
+            perform = PERFORM.get(type(effect))
+            if perform is not None:
+                perform(self, effect)
         assert not self._committed, "a commit whose outcomes were not stored"
         if not quiet:
             self.watch.stepped(self.key, standing(self.machine.life, self.node.replica))
         if self._waiting:
             self._answer_reads()
 
-    def _crash_point(self) -> None:
-        machine = self.machine
-        if machine.crash_in is not None:
-            machine.crash_in -= 1
-            if machine.crash_in < 0:
-                machine.crash_in = None
-                raise Died("crash between two effects")
-
-    def _perform(self, effect: fx.Effect) -> None:
-        kind = type(effect)
-        perform = PERFORM.get(kind)
-        if perform is not None:
-            perform(self, effect)
+    def _crash_point(self, effects_left: int) -> None:
+        if effects_left == 0:
+            self.machine.crash_in = None
+            raise Died("crash between two effects")
+        self.machine.crash_in = effects_left - 1
 
     # -- messages
 

@@ -143,6 +143,8 @@ class Simulation:
             self.clients[packet.target - CLIENTS].receive(packet.tag)
 
     def _taint(self, packet: Packet) -> None:
+        if not packet.data:
+            return
         nodes = tuple(end for end in (packet.source, packet.target) if end < CLIENTS)
         self.checkers.placement.bytes_at(nodes, packet.data, f"on the link {nodes}")
 

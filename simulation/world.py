@@ -10,12 +10,15 @@ from hashlib import blake2b
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
+import msgspec
+
 from simulation.choices import Choices
 
 US = 1_000
 MS = 1_000 * US
 SECOND = 1_000 * MS
 
+ENCODER = msgspec.msgpack.Encoder(enc_hook=str)
 TIMELINE_LINES = 400
 EVENTS_MAX = 1_000_000
 
@@ -83,8 +86,9 @@ class World:
 
     def note(self, who: str, state: tuple[Any, ...], what: str, *detail: Any) -> None:
         """Put a line into the timeline, and into the digest that two equal runs share."""
-        self.timeline.append(Line(self.now, who, state, what, detail))
-        self._digest.update(f"{self.now} {who} {state} {what} {detail}".encode())
+        line = Line(self.now, who, state, what, detail)
+        self.timeline.append(line)
+        self._digest.update(ENCODER.encode(line))
 
     def mix(self, data: bytes) -> None:
         """Put bytes into the digest only: cheaper than a line."""
