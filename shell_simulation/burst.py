@@ -17,7 +17,8 @@ from veritydb.types.limits import PENDING_ENTRIES_MAX
 from veritydb.types.outcome import Code
 from veritydb.wire.batch import encode_batch
 
-CONNECTIONS = 3
+# Over two connections they are held back, over three refused.
+MANY = (2, 3)
 REQUESTS = PENDING_ENTRIES_MAX * 5 // 8
 SLOW = 100
 SLOW_SECONDS = 0.4
@@ -28,14 +29,17 @@ PATIENCE_SECONDS = 20.0
 class Burst(Client):
     """A client that does one thing, all at once."""
 
-    async def overload(self, cluster: Cluster) -> None:
-        """Once there is a primary, ask it for too much while its disk is slow."""
+    async def overload(self, cluster: Cluster, faults: bool) -> None:
+        """Once there is a primary, ask it for too much while its disk is slow.
+
+        In a run without `faults` all of it has to be answered.
+        """
         while cluster.leader() is None or not self._shared.workload.streams.get(GROUP.number):
             await self.think(50 * MS)
         node = cluster.leader()
         assert node is not None
         try:
-            lines = [await self._connect(node) for _ in range(CONNECTIONS)]
+            lines = [await self._connect(node) for _ in range(self._choices.pick("burst", MANY))]
         except Lost:
             return
         self._world.note(self.name, "burst", node)
@@ -44,12 +48,15 @@ class Burst(Client):
         home.slow = SLOW
         answered = [trio.Event() for _ in range(REQUESTS)]
         for at, event in enumerate(answered):
-            self._ask(lines[at % CONNECTIONS], event)
+            self._ask(lines[at % len(lines)], event)
         await trio.sleep(SLOW_SECONDS)
         home.slow = 1
-        with trio.move_on_after(PATIENCE_SECONDS):
+        with trio.move_on_after(PATIENCE_SECONDS) as scope:
             for event in answered:
                 await event.wait()
+        if scope.cancelled_caught and not faults:
+            left = sum(not event.is_set() for event in answered)
+            self._world.fail("unanswered", f"{left} calls of a burst have no answer")
         for line in lines:
             line.close()
 

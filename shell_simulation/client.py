@@ -27,6 +27,8 @@ PATIENCE_SECONDS = 2.0
 THINK_MEAN = 50 * MS
 ATTEMPTS = 6
 HELLO_BYTES = 64
+TIMEOUTS_MS = (30, 100, 1_000, 5_000)
+ANYBODY_PPM = 250_000
 AT_ONCE = 50 * MS
 PATIENCE = {"hello": 1 * SECOND, "append": 500 * MS, "create": 500 * MS, "read": 5 * SECOND}
 """By how much the server may exceed what a call gives it."""
@@ -151,7 +153,8 @@ class Line:
         )
 
         def answered(took: int) -> int:
-            self._check(results, took)
+            if method == "append":
+                self._check(results, took)
             return 8 * int(results.total_size.word_count)
 
         return self._send(
@@ -164,7 +167,9 @@ class Line:
     def _check(self, results: Any, took: int) -> None:
         """Whoever asks for too much hears so at once."""
         refused = results.res.refused if str(results.res.which()) == "refused" else None
-        if refused is not None and refused.code == EdgeCode.OVERLOADED and took > AT_ONCE:
+        if refused is None:
+            self._world.acknowledged()
+        elif refused.code == EdgeCode.OVERLOADED and took > AT_ONCE:
             self._world.fail("overload", f"refused after {took} ns, not at once")
 
     def _send(
@@ -289,11 +294,11 @@ class Client:
         """Append once, or (with a batch id) until it is known what became of it."""
         request = self._draft(kind)
         attempts = 1 if kind == "single" else ATTEMPTS
-        for _ in range(attempts):
+        for attempt in range(attempts):
             with trio.move_on_after(PATIENCE_SECONDS) as scope:
                 if kind == "hasty":
                     scope.deadline = trio.current_time() + self._hurry()
-                if await self._attempt(request, "append", self._entry(request), self._appended):
+                if await self._attempt(request, attempt):
                     return
             if scope.cancelled_caught:
                 request.surely_not = False
@@ -327,12 +332,10 @@ class Client:
     def _entry(self, request: Request) -> Any:
         params = new_params(STREAMS, "append")
         params.entry = request.draft.entry.data
-        params.timeoutMs = self._choices.pick("client.timeout", (100, 1_000, 1_000, 5_000))
+        params.timeoutMs = self._choices.pick("client.timeout", TIMEOUTS_MS)
         return params
 
-    async def _attempt(
-        self, request: Request, method: str, params: Any, heard: Callable[[Request, Any], None]
-    ) -> bool:
+    async def _attempt(self, request: Request, attempt: int) -> bool:
         """Try once; whether it is known now what became of the request."""
         try:
             line = await self.line(self._believed)
@@ -341,7 +344,7 @@ class Client:
             return False
         sure, request.surely_not = request.surely_not, False
         try:
-            results = await line.call(method, params)
+            results = await line.call("append", self._entry(request))
         except Lost:
             self._world.count("client.lost")
             self._elsewhere()
@@ -350,7 +353,9 @@ class Client:
             refused = results.res.refused
             request.surely_not = sure and str(refused.applied) == "no"
             return self._refused(request, refused)
-        heard(request, results.res)
+        self._appended(request, results.res)
+        if sure and attempt and request.told[-1].code is Code.DUPLICATE:
+            self._world.fail("not-applied", f"{self.name} was told so of what has been applied")
         return True
 
     def _refused(self, request: Request, refused: Any) -> bool:
@@ -419,7 +424,7 @@ class Client:
         """Read a stretch of a stream, fresh from the primary or as it is on any node."""
         fresh = self._choices.chance("client.fresh", 500_000)
         node = self._believed
-        if not fresh:
+        if not fresh or self._choices.chance("client.anybody", ANYBODY_PPM):
             node = self._choices.pick("client.node", self._shared.nodes)
         known = self._shared.workload.pick(GROUP)
         first = self._choices.choose("client.first", known.next + 1)

@@ -20,7 +20,7 @@ def config() -> Config:
     """Three nodes with one group of three, and a global one on the first of them."""
     return Config(
         cluster=ClusterPart(name="simulated", id=CLUSTER.hex()),
-        server=ServerPart(drain_ms=1_000, snapshot_entries=100, transfer_ops=100),
+        server=ServerPart(drain_ms=1_000, snapshot_entries=50, transfer_ops=20),
         nodes=tuple(
             NodePart(
                 name=name,

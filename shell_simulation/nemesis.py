@@ -12,6 +12,7 @@ from veritydb.storage.disk import DiskError
 
 SHORT, LONG = 20 * MS, 3 * SECOND
 EIO_WITHIN = 40
+ALONE_MEAN = 100 * MS
 
 
 class Nemesis:
@@ -28,7 +29,9 @@ class Nemesis:
             "kill": self._kill,
             "power": self._power,
             "blackout": self._blackout,
+            "moment": self._moment,
             "stop": self._stop,
+            "stop-alone": self._stop_alone,
             "cut": self._cut,
             "reset": self._reset,
             "slow-net": self._slow_net,
@@ -82,10 +85,28 @@ class Nemesis:
         for one in self._cluster.up():
             one.die(silently=True)
 
+    def _moment(self) -> None:
+        """A blackout in the very moment in which something is acknowledged."""
+        self._world.acknowledging = self._at_the_moment
+
+    def _at_the_moment(self) -> None:
+        if not self._calm:
+            self._world.count("moments")
+            self._blackout()
+
     def _stop(self) -> None:
         if (one := self._one()) is not None:
             self._note("stop", one.name)
             one.stop()
+
+    def _stop_alone(self) -> None:
+        """Stop a primary that is cut off, so that some of its calls are open."""
+        leader = self._cluster.leader()
+        if leader is not None:
+            self._isolate(leader, [name for name in NODES if name != leader], "both")
+            process = self._cluster.processes[leader]
+            delay = self._choices.exponential("nemesis.alone", ALONE_MEAN)
+            self._world.after(delay, lambda: None if self._calm else process.stop())
 
     def _stall(self) -> None:
         if (one := self._one()) is not None:
@@ -97,10 +118,15 @@ class Nemesis:
 
     def _cut(self) -> None:
         node = self._choices.pick("nemesis.cut", NODES)
+        if self._choices.chance("nemesis.leader", 500_000):
+            node = self._cluster.leader() or node
         others = [name for name in NODES if name != node]
         if self._choices.chance("nemesis.pair", 500_000):
             others = [self._choices.pick("nemesis.other", others)]
         way = self._choices.pick("nemesis.way", ("in", "out", "both"))
+        self._isolate(node, others, way)
+
+    def _isolate(self, node: str, others: list[str], way: str) -> None:
         self._note("cut", node, way, *others)
         for other in others:
             if way in ("out", "both"):

@@ -9,7 +9,9 @@ KINDS = (
     "kill",
     "power",
     "blackout",
+    "moment",
     "stop",
+    "stop-alone",
     "cut",
     "reset",
     "slow-net",
@@ -20,7 +22,8 @@ KINDS = (
     "stall",
 )
 CALM_PPM = 100_000
-BURST_PPM = 120_000
+BURST_PPM = 80_000
+CALM_BURST_PPM = 500_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +55,8 @@ def make(seed: int) -> Plan:
         requests=choices.between("plan.requests", 150, 250),
         clients=choices.between("plan.clients", 3, 6),
         faults=faults,
-        every=choices.log_uniform("plan.every", 100 * MS, 1_000 * MS),
+        every=choices.log_uniform("plan.every", 80 * MS, 500 * MS),
         strikes=choices.between("plan.strikes", 5, 20),
-        bursts=choices.chance("plan.bursts", BURST_PPM),
+        bursts=choices.chance("plan.bursts", CALM_BURST_PPM if calm else BURST_PPM),
         skew=choices.pick("plan.skew", (0, 2 * MS, 5 * MS, 50 * MS)),
     )

@@ -247,9 +247,13 @@ class PeerStub:
 
         def arrive() -> None:
             stream: Stream = connection.sides[1].stream
-            call = getattr(stream.offered, f"{method}_context", None)
-            if call is not None:
-                stream.begin(key, lambda: call(context), end, PEER_PATIENCE)
+            # Who answers is known when the loop of the other process has come to it.
+            stream.begin(
+                key,
+                lambda: getattr(stream.offered, f"{method}_context")(context),
+                end,
+                PEER_PATIENCE,
+            )
 
         connection.send(1, arrive)
         return future

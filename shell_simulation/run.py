@@ -23,13 +23,15 @@ from simulation.world import SECOND, Failure
 SAFETY_SECONDS = 60
 CONVERGE_SECONDS = 30
 END_SECONDS = 30
+ANSWERS_FLOOR = 0.5
 
 
 class Result(NamedTuple):
-    """What became of a run. `failure` is (checker, what) or None."""
+    """What became of a run. `failure` is (checker, what) or None; `empty` says what was missing."""
 
     seed: int
     failure: tuple[str, str] | None
+    empty: str
     trace: str
     time: int
     counts: dict[str, int]
@@ -90,7 +92,17 @@ class Run:
                 clients.start_soon(client.work)
             if self.plan.bursts:
                 burst = Burst(0, self.world, self.network, self.shared)
-                clients.start_soon(burst.overload, self.cluster)
+                clients.start_soon(burst.overload, self.cluster, bool(self.plan.faults))
+
+    def empty(self) -> str:
+        """Say what was missing for this run to count, or nothing."""
+        counts = self.world.counts
+        answers = counts.get("client.answers", 0) + counts.get("client.reads", 0)
+        if answers < self.plan.requests * ANSWERS_FLOOR:
+            return f"{answers} answers to {self.plan.requests} requests"
+        if self.plan.faults and not any(name.startswith("fault.") for name in counts):
+            return "no fault struck"
+        return ""
 
     async def _converge(self) -> int:
         end = self.world.now + CONVERGE_SECONDS * SECOND
@@ -113,9 +125,9 @@ class Run:
             raise Failure("shutdown", f"a node does not end within {END_SECONDS} s")
 
 
-def simulate(seed: int) -> Result:
-    """Run one seed and say what became of it."""
-    plan = make(seed)
+def simulate(seed: int, plan: Plan | None = None) -> Result:
+    """Run one seed, or a plan of it that was changed by hand, and say what became of it."""
+    plan = plan or make(seed)
     clock = MockClock(autojump_threshold=0)
     failure: tuple[str, str] | None = None
     with tempfile.TemporaryDirectory(prefix="shell-sim-") as folder:
@@ -130,6 +142,7 @@ def simulate(seed: int) -> Result:
     return Result(
         seed=seed,
         failure=failure,
+        empty="" if failure else run.empty(),
         trace=run.world.trace,
         time=run.world.now,
         counts=dict(sorted(run.world.counts.items())),

@@ -39,6 +39,8 @@ class World:
         self.timeline: deque[str] = deque(maxlen=TIMELINE_LINES)
         self.failure: Failure | None = None
         self.over = trio.Event()
+        self.acknowledging: Callable[[], object] | None = None
+        """To be called when a server next says that something is in the log."""
         self._clock = clock
         # Trio's own state belongs to the thread it runs on.
         self._main_thread = threading.get_ident()
@@ -97,6 +99,12 @@ class World:
         line = " ".join(map(str, (who, what, *detail)))
         self.timeline.append(f"{now / MS:12.3f} {line}")
         self._digest.update(f"{now} {line}".encode())
+
+    def acknowledged(self) -> None:
+        """A server has just written that something is in the log."""
+        waiting, self.acknowledging = self.acknowledging, None
+        if waiting is not None:
+            self.after(0, waiting)
 
     def mix(self, data: bytes) -> None:
         """Put bytes into the digest only."""
