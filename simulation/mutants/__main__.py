@@ -1,0 +1,57 @@
+"""Take gates of the protocol away and see whether the simulator notices.
+
+    python -m simulation.mutants --picks 20 --seed 7      twenty, drawn by chance
+    python -m simulation.mutants --every                  all of them (many hours)
+    python -m simulation.mutants --only normal.py         those whose name holds this
+
+Exit status: 0 at most a tenth survived, 4 more did.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+
+from simulation.mutants.hunt import Verdict, draw, everything, hunt
+
+SEEDS = 2_000
+SURVIVED = 4
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the command line says and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m simulation.mutants", description=__doc__)
+    parser.add_argument("--picks", type=int, default=20, help="how many to draw")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw")
+    parser.add_argument("--every", action="store_true", help="take all")
+    parser.add_argument("--edges", action="store_true", help="with --every, also < for <=")
+    parser.add_argument("--only", default="", help="those whose name holds this text")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="of the standard mix, each")
+    parser.add_argument("--runs", type=int, default=0, help="give one up after so many that matter")
+    parser.add_argument("--processes", type=int, default=2, help="at a time")
+    options = parser.parse_args(arguments)
+    if options.every or options.only:
+        chosen = [each for each in everything(options.edges) if options.only in each.name]
+    else:
+        chosen = draw(options.picks, options.seed)
+    began = time.monotonic()
+    found: list[Verdict] = []
+    for verdict in hunt(chosen, options.seeds, options.processes, options.runs):
+        found.append(verdict)
+        print(line(verdict), flush=True)
+    survivors = [verdict for verdict in found if not verdict.caught]
+    took = time.monotonic() - began
+    print(f"{len(found) - len(survivors)} of {len(found)} caught in {took:.0f} s")
+    return SURVIVED if len(survivors) * 10 > len(found) else 0
+
+
+def line(verdict: Verdict) -> str:
+    """One row of the table."""
+    site = verdict.site
+    gate = f"{site.file}:{site.line} {site.function} | {site.kind} | {site.text}"
+    fate = f"{verdict.caught} at seed {verdict.seeds}" if verdict.caught else "SURVIVED"
+    return f"{fate} ({verdict.runs} runs) | {gate} | {site.whole} | {verdict.why[:160]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
