@@ -56,8 +56,8 @@ cluster: install ## Three nodes on this machine; DATA=folder
 sim: install ## Simulate: MINUTES=10 or N=5000, START=1; SEED=123 TRACE=1 one run, SHRINK=123
 	$(BIN)/python -m simulation $(SIM_WHAT) $(if $(START),--start $(START)) --processes $(JOBS)
 
-canaries: install ## Prove that every checker finds its planted bug
-	$(BIN)/python -m simulation --canaries
+canaries: install ## Plant bugs: every one has to be found; WRITE=docs/canaries.md
+	$(BIN)/python -m simulation.canaries $(if $(WRITE),--write $(WRITE))
 
 nemesis: install ## Kill real nodes while they are published to; MINUTES=10 EVERY=5 FAULTS=kill,stop
 	$(BIN)/python -m nemesis --minutes $(MINUTES) --every $(EVERY) --faults $(FAULTS)

@@ -7,23 +7,21 @@
     python -m simulation --plan FILE         one run of a printed plan, changed by hand or not
     python -m simulation --replay FILE       one run exactly as it was recorded (--record FILE)
     python -m simulation --shrink-seed 7     the least that still fails the same way (--shrink FILE)
-    python -m simulation --canaries          planted bugs: each has to be found
 
 Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything;
-4 a canary survived; 5 a long search missed a rare branch that it has to reach. (2 is a wrong
-command line.)
+5 a long search missed a rare branch that it has to reach. (2 is a wrong command line.) Planted bugs
+are hunted by `python -m simulation.canaries`.
 """
 
 import argparse
 import sys
 import time
-from multiprocessing import Pool
 from pathlib import Path
 
 from simulation import canaries, case, kept, search, shrink
 from simulation.case import Case
 from simulation.plan import make, parse
-from simulation.report import SURVIVED, by_file, by_seed, report, status, verdict
+from simulation.report import by_file, by_seed, report, status, verdict
 from simulation.world import TIMELINE_LINES
 
 
@@ -38,7 +36,6 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--replay", type=Path, help="run what --record wrote")
     what.add_argument("--shrink-seed", type=int, help="make a failing seed's run small")
     what.add_argument("--shrink", type=Path, help="the same, for what --record wrote")
-    what.add_argument("--canaries", action="store_true", help="plant bugs and look for them")
     made.add_argument("--start", type=int, help="the first seed of a search")
     made.add_argument(
         "--seeds-file",
@@ -50,7 +47,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--runs", type=int, default=shrink.RUNS, help="how many runs to shrink with")
     made.add_argument("--seconds", type=int, default=300, help="and for how long at most")
     made.add_argument("--plant", default="", help="plant this bug first, to see what it does")
-    made.add_argument("--only", default="", help="the one canary to plant")
     made.add_argument(
         "--record", type=Path, help="write the run's plan and all its draws to a file"
     )
@@ -67,8 +63,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str]) -> int:
     """Do what the command line says and return the exit status."""
     options = parser().parse_args(arguments)
-    if options.canaries:
-        return _canaries(options.only, options.processes)
     if options.plant:
         plant(options.plant)
     if options.count is not None or options.minutes is not None:
@@ -112,8 +106,7 @@ def less(start: Case, runs: int, seconds: int, record: Path | None) -> int:
 
 def plant(name: str) -> None:
     """Change the code of this process, and of those that it starts, as a canary does."""
-    (canary,) = [each for each in canaries.CANARIES if each.name == name]
-    canary.plant()
+    canaries.find(name).plant()
 
 
 def first_seed(start: int | None, minutes: float | None) -> int:
@@ -134,20 +127,6 @@ def one(chosen: Case, again: str, trace: str | None, record: Path | None) -> int
     if chosen.trace and chosen.trace != result.trace:
         print(f"Not the run that was recorded (trace {chosen.trace}): the code has changed since.")
     return status([result])
-
-
-def _canaries(only: str, processes: int) -> int:
-    """Plant every bug and print which checker found it, after how many seeds."""
-    survivors = 0
-    chosen = [name for name in canaries.NAMES if only in ("", name)]
-    print(f"{'planted bug':<34} {'found by':<26} seeds")
-    # A planted bug stays in its process.
-    with Pool(processes, maxtasksperchild=1) as pool:
-        for name, caught, seeds in pool.imap(canaries.hunt, chosen):
-            survivors += caught == ""
-            print(f"{name:<34} {caught or 'SURVIVED':<26} {seeds}", flush=True)
-    print(f"{len(chosen) - survivors} of {len(chosen)} found")
-    return SURVIVED if survivors else 0
 
 
 if __name__ == "__main__":

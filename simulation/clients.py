@@ -430,6 +430,10 @@ class Client:
         """Keep up with what the streams look like."""
         streams = self._shared.workload.streams.setdefault(session.group.number, [])
         numbers: dict[int, Known] = {known.number: known for known in streams}
+        if draft.what == "rules":
+            if outcome.code in (Code.OK, Code.POLICY_VERSION_CONFLICT):
+                self._shared.workload.rules[session.group.number] = outcome.base
+            return
         if draft.what in ("create", "misplaced"):
             if outcome.code == Code.OK and outcome.stream not in numbers:
                 streams.append(Known(StreamId(outcome.stream), session.group))

@@ -302,6 +302,7 @@ def _simulate(plan: Plan, simulation: Simulation, events_max: int) -> Result:
     try:
         with cpu_limit(CPU_SECONDS_MAX) as used:
             simulation.run()
+        simulation.checkers.leaks.told(reached)
     except Failure as error:
         failure, where = (error.checker, error.what), raised_in(error.__cause__)
     except Hung:

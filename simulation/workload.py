@@ -3,8 +3,11 @@
 import msgspec
 
 from simulation.checkers.base import TOKEN_MARK
+from simulation.checkers.placement import SECRET_NAME
 from simulation.choices import Choices
 from simulation.topology import REGION_A, Group
+from veritydb.policy.commands import SetPolicy
+from veritydb.policy.state import FIRST_VERSION, Rules
 from veritydb.streams.commands import CreateStream, Seal, SetRetention, TruncateBefore
 from veritydb.types import entry as entries
 from veritydb.types import multi
@@ -25,6 +28,10 @@ from veritydb.wire import log as commands
 from veritydb.wire.batch import encode_batch
 
 TENANT = TenantId(1)
+STRANGER = TenantId(2)
+"""Owns nothing."""
+NOBODY = TenantId(0)
+"""Whoever sets the rules acts for no tenant."""
 
 WEIGHTS = (
     ("append", 40),
@@ -40,6 +47,8 @@ WEIGHTS = (
     ("retain", 2),
     ("read", 12),
     ("misplaced", 2),
+    ("stranger", 2),
+    ("rules", 2),
 )
 KINDS = tuple(name for name, weight in WEIGHTS for _ in range(weight))
 
@@ -74,6 +83,8 @@ class Workload:
         """No streams are known yet."""
         self._choices = choices
         self.streams: dict[int, list[Known]] = {}
+        self.rules: dict[int, int] = {}
+        """The newest version of the rules that anybody has heard of, by group."""
         self._names = 0
         self._tokens = 0
 
@@ -150,8 +161,12 @@ class Workload:
             self._names += 1
             command = CreateStream(f"notes-{self._names}", DataClass.PHI, REGION_A)
             return self._command(header, kind, command)
+        if kind == "rules":
+            return self._rules(group, header)
         known = self.pick(group)
         header = msgspec.structs.replace(header, stream=known.number)
+        if kind == "stranger":
+            header = msgspec.structs.replace(header, tenant=STRANGER)
         if kind == "many":
             return self._many(group, header)
         if kind == "seal":
@@ -172,14 +187,21 @@ class Workload:
         """Make a stream whose name nobody else uses, except that some do."""
         if not self._choices.chance("load.same-name", 100_000):
             self._names += 1
-        command = CreateStream(f"notes-{self._names}", group.data_class, group.placement)
+        name = f"{SECRET_NAME}{group.number}-{self._names}" if group.region else f"n-{self._names}"
+        command = CreateStream(name, group.data_class, group.placement)
         return self._command(header, "create", command)
+
+    def _rules(self, group: Group, header: EntryHeader) -> Draft:
+        """New rules, which allow all that is done here, in place of those last heard of."""
+        tenants = self._choices.pick("load.rules", ((), (TENANT,), (TENANT, STRANGER)))
+        command = SetPolicy(self.rules.get(group.number, FIRST_VERSION), Rules(tenants=tenants))
+        return self._command(msgspec.structs.replace(header, tenant=NOBODY), "rules", command)
 
     def _command(
         self,
         header: EntryHeader,
         what: str,
-        command: CreateStream | Seal | TruncateBefore | SetRetention,
+        command: CreateStream | Seal | TruncateBefore | SetRetention | SetPolicy,
     ) -> Draft:
         header = msgspec.structs.replace(header, kind=Kind.COMMAND)
         streams = (header.stream,) if header.stream else ()

@@ -144,6 +144,8 @@ class Streams(Checker):
                 self.fail(f"op {outcome.op} makes stream {outcome.stream} again")
             self._streams[outcome.stream] = Model()
             return
+        if request.what == "rules":
+            return
         stream = self._streams[header.stream]
         if request.what == "seal":
             stream.sealed = True

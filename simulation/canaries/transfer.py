@@ -1,10 +1,11 @@
-"""Planted bugs in taking over a peer's snapshot and history. `canaries` lists and hunts them."""
+"""Mistakes in taking over a peer's snapshot and history."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from simulation.canaries.planting import ASSERTED, Canary, put
 from veritydb.node import node
 from veritydb.storage import snapshots, store
 from veritydb.storage.disk import Disk
@@ -16,12 +17,7 @@ from veritydb.vsr import history
 from veritydb.vsr.state import State
 
 
-def _swap(owner: object, name: str, new: object) -> None:
-    assert hasattr(owner, name)
-    setattr(owner, name, new)
-
-
-def snapshot_not_checked() -> None:
+def _snapshot_not_checked() -> None:
     """What arrives is taken for what was offered; and disks rot."""
     read = store.Store.read_snapshot_raw
 
@@ -43,12 +39,12 @@ def snapshot_not_checked() -> None:
             yield disk.read(name, at, length)
             at += length
 
-    _swap(store.Store, "read_snapshot_raw", rotting)
-    _swap(snapshots, "chunks", unchecked)
-    _swap(node, "stands_for", lambda *_: True)
+    put(store.Store, "read_snapshot_raw", rotting)
+    put(snapshots, "chunks", unchecked)
+    put(node, "stands_for", lambda *_: True)
 
 
-def history_not_proved() -> None:
+def _history_not_proved() -> None:
     """What arrives is written as it is; and what is given has rotted now and then."""
     read = store.Store.read_history
 
@@ -60,11 +56,11 @@ def history_not_proved() -> None:
             found = msgspec.structs.replace(found, frames=(bad, *found.frames[1:]))
         return found, rotten
 
-    _swap(store.Store, "read_history", rotting)
-    _swap(store, "proved", lambda *_: True)
+    put(store.Store, "read_history", rotting)
+    put(store, "proved", lambda *_: True)
 
 
-def history_cut_short() -> None:
+def _history_cut_short() -> None:
     """The first stretch of history is taken for all of it."""
     written = history.on_written
 
@@ -74,4 +70,13 @@ def history_cut_short() -> None:
         if work is not None and work.writing is None:
             work.proof = Proof(work.floor, work.proof.hash, work.proof.head)
 
-    _swap(history, "on_written", enough)
+    put(history, "on_written", enough)
+
+
+TAKEN = ("state", "agreement", "outcome-chain", "halted", "streams", ASSERTED)
+HISTORY = ("durability", "disks", "liveness")
+CANARIES = (
+    Canary("snapshot not checked", "", TAKEN, _snapshot_not_checked),
+    Canary("history not proved", "", HISTORY, _history_not_proved),
+    Canary("history cut short", "", (*HISTORY, "halted"), _history_cut_short),
+)
