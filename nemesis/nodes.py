@@ -238,11 +238,11 @@ class Nodes:
         self.until(f"{', '.join(wanted)} never became ready", holds)
 
     def whole(self) -> None:
-        """Wait until all do their part and none still fetches what is behind its snapshot."""
+        """Wait until all do their part, and hold all of the log with nothing to be mended."""
 
         def holds(seen: Mapping[str, NodeStatus]) -> bool:
             return set(seen) == set(self.names) and all(
-                one.ready and all(group.role in WHOLE for group in one.groups)
+                one.ready and all(g.role in WHOLE and not g.rotten for g in one.groups)
                 for one in seen.values()
             )
 

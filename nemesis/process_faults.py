@@ -68,6 +68,11 @@ def cut(site: Site, victim: str, dice: random.Random) -> Heal:
     return _damage(site, victim, dice, cut_end)
 
 
+def missing(site: Site, victim: str, dice: random.Random) -> Heal:
+    """Remove one file while the node is down."""
+    return _damage(site, victim, dice, remove)
+
+
 def wipe(site: Site, victim: str, dice: random.Random) -> Heal:
     """Take away a node's disk. It has to be refused, and replaced."""
     site.say(f"emptied {victim}")
@@ -91,6 +96,7 @@ KINDS: dict[str, Fault] = {
     "blackout": blackout,
     "flip": flip,
     "cut": cut,
+    "missing": missing,
     "wipe": wipe,
 }
 
@@ -153,12 +159,20 @@ def flip_bit(directory: Path, dice: random.Random) -> str:
 
 
 def cut_end(directory: Path, dice: random.Random) -> str:
-    """Cut one file of a stopped node at some byte; say which."""
+    """Cut one file of a stopped node somewhere in what was written to it; say which."""
     path = dice.choice(_files(directory))
-    at = dice.randrange(path.stat().st_size)
+    # Behind that there may be nothing but preallocated zeros.
+    at = dice.randrange(max(1, len(path.read_bytes().rstrip(b"\0"))))
     with path.open("r+b") as file:
         file.truncate(at)
     return f"cut {path.relative_to(directory)} at byte {at}"
+
+
+def remove(directory: Path, dice: random.Random) -> str:
+    """Remove one file of a stopped node; say which."""
+    path = dice.choice(_files(directory))
+    path.unlink()
+    return f"removed {path.relative_to(directory)}"
 
 
 def _files(directory: Path) -> list[Path]:

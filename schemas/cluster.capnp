@@ -15,6 +15,7 @@ struct GroupStatus {
   ready @8 :Bool;
   incarnation @9 :UInt32;
   applied @10 :UInt64;
+  rotten @11 :UInt32;         # frames known to have rotted here, not mended from the peers yet
 }
 
 struct GroupInfo {

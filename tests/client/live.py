@@ -3,9 +3,9 @@
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
+from nemesis import leash
 from veritydb.client.sync import Client
 
 REGION = "au-syd"
@@ -30,12 +30,10 @@ class LiveNode:
     def start(self) -> None:
         """Start the process; it may not be ready yet."""
         with open(self.folder / "log", "ab") as log:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "veritydb.cli", "server"),
-                    *("--data-dir", str(self.folder / "data")),
-                    *("--region", REGION, "--address", self.address),
-                ],
+            # Killed with us, should we be.
+            self.process = leash.start(
+                *("veritydb.cli", "server", "--data-dir", str(self.folder / "data")),
+                *("--region", REGION, "--address", self.address),
                 stdout=log,
                 stderr=log,
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nemesis.process_faults import NOT_DATA, cut_end, flip_bit
+from nemesis.process_faults import NOT_DATA, cut_end, flip_bit, remove
 from nemesis.rounds import ALONE, FAMILIES, KINDS, deal
 
 
@@ -51,6 +51,13 @@ def test_a_file_is_cut_and_keeps_its_beginning(data: Path) -> None:
     after = damaged(data, cut_end, random.Random(5))
     assert len(after) < len(before)
     assert before.startswith(after)
+
+
+def test_one_file_is_removed(data: Path) -> None:
+    before = contents(data)
+    # Of those that hold anything, and are no locks, there is but one.
+    assert remove(data, random.Random(5)) == "removed groups/log"
+    assert contents(data) == {k: v for k, v in before.items() if k != "groups/log"}
 
 
 def test_every_kind_comes_alone_or_is_of_one_family() -> None:

@@ -13,7 +13,7 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veritydb.node.effects import AppendOutcomes, WriteFrames, WriteSuperblock
+from veritydb.node.effects import AppendOutcomes, RepairFrame, WriteFrames, WriteSuperblock
 from veritydb.node.events import Event, SuperblockWritten
 from veritydb.server.files import FileDisk
 from veritydb.server.gate import UNSENT_MAX, Gate
@@ -34,7 +34,7 @@ from veritydb.types.frame import Frame, Header
 from veritydb.types.ids import GroupId, Op, View
 from veritydb.types.merkle import NO_HASH, root
 from veritydb.types.outcome import RECORD_BYTES
-from veritydb.vsr.events import FramesWritten
+from veritydb.vsr.events import FrameRepaired, FramesWritten
 
 WHO = Identity(
     cluster=b"c" * 16, group=GroupId(1), region="au-syd", index=0, replicas=1, incarnation=0
@@ -120,6 +120,22 @@ def test_a_writer_keeps_order_and_gathers_what_waits(tmp_path: Path) -> None:
     assert desk.store.read_outcomes(0, 30) == b"".join(bytes([op]) * 64 for op in range(1, 31))
     store, recovered = Store.open(FileDisk(tmp_path), WHO)
     assert recovered.head == 60 and store.read_frames(Op(60), Op(60), 0) == [log[59]]
+
+
+def test_a_frame_that_was_mended_is_told_of_before_the_next_is_written(tmp_path: Path) -> None:
+    """On a slow disk the next one is always there already."""
+    desk = Desk(tmp_path)
+    [frame] = log_of(1)
+    held = threading.Event()
+    told: list[bool] = []
+    desk.writer.put(WriteFrames((frame,)))
+    desk.writer.put(lambda: held.wait() and None)
+    desk.writer.put(RepairFrame(frame))
+    mended = FrameRepaired(frame.header.op, frame.header.hash)
+    desk.writer.put(lambda: told.append(mended in desk.events))
+    held.set()
+    desk.close()
+    assert told == [True]
 
 
 class Failing(FileDisk):

@@ -24,6 +24,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
             return f"{head}  down"
         said = [
             f"{group.region or 'global'}: {group.role}, view {group.view}, commit {group.commit}"
+            + (f", {group.rotten} rotten" if group.rotten else "")
             for group in self.groups
         ]
         return "  ".join([head, *([] if self.ready else ["not ready"]), *said])
@@ -77,6 +78,7 @@ def document(views: Iterable[NodeView]) -> dict[str, Any]:
                         "index": group.index,
                         "applied": group.applied,
                         "incarnation": group.incarnation,
+                        "rotten": group.rotten,
                         "ready": group.ready,
                     }
                     for group in view.groups

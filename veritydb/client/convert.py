@@ -89,6 +89,7 @@ def node_status(address: str, message: Any) -> NodeStatus:
                 primary=one.primary,
                 ready=one.ready,
                 incarnation=one.incarnation,
+                rotten=one.rotten,
             )
             for one in message.groups
         ),

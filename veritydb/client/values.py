@@ -283,7 +283,7 @@ class GroupInfo(msgspec.Struct, frozen=True):
 
 
 class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica as its node sees it."""
+    """One replica as its node sees it. `rotten`: frames that its peers still have to mend."""
 
     group: int
     region: str
@@ -296,6 +296,7 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     primary: str
     ready: bool
     incarnation: int
+    rotten: int = 0
 
 
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -106,6 +106,7 @@ def put_group(to: Any, one: Hosted) -> None:
     to.ready = serves(one)
     to.incarnation = one.who.incarnation
     to.applied = node.applied
+    to.rotten = node.replica.faulty
 
 
 def role(one: Hosted) -> str:

@@ -143,7 +143,7 @@ class Writer:
                     self._wake.wait(FULL_RETRY_SECONDS)
 
     def _turn(self) -> None:
-        """Carry out all that waits, frames gathered up to the next write of another kind."""
+        """Carry out what waits: frames, gathered up to and with the next write of another kind."""
         done: list[Event] = []
         outcomes: list[AppendOutcomes] = []
         frames: list[WriteFrames] = []
@@ -162,6 +162,9 @@ class Writer:
                 self._outcomes(outcomes)
                 outcomes = []
                 self._other(write, done)
+                # Told at once: while rotten frames are mended one after the other, the next is
+                # always there already, and nobody would hear of the first.
+                break
         self._append(frames, done)
         if done:
             self._deliver(done)

@@ -19,6 +19,8 @@ from veritydb.vsr.state import Purpose, State, Waiting
 
 # To verify and append these takes the receiver a few milliseconds.
 ANSWER_FRAMES_MAX = 256
+# Each is written and synced by itself. What goes well once is asked for twice as much of.
+REPAIR_FRAMES_MAX = 64
 assert ANSWER_FRAMES_MAX <= FRAMES_MAX
 
 
@@ -152,35 +154,56 @@ def _give(s: State, peer: int, frames: tuple[Frame, ...]) -> None:
 
 
 def repair(s: State) -> None:
-    """Ask for the next rotten frame: the one that holds up commits, else one after the other."""
+    """Ask for the next rotten frames: those that hold up commits, else one run after the other."""
     faulty = s.log.faulty
     if not faulty or s.now < s.repair_due:
         return
     if not s.peers:
         s.halt(HaltKind.DAMAGED, f"op {faulty[0]} has rotted and there is no peer to mend it")
         return
-    at = bisect_left(faulty, s.commit + 1)
-    if at == len(faulty):
-        # Downwards, since a record names the hash of the op before; and round, so that one that
-        # nobody has keeps none waiting.
-        at = (bisect_left(faulty, s.repair_op) or len(faulty)) - 1
-    s.repair_op = Op(faulty[at])
+    s.repair_op, last = _run(s)
+    # Whatever may go wrong with this run, the next one is a single frame.
+    s.repair_width, s.repair_writing, s.repair_hashes = 1, 0, []
     s.repair_due = s.now + s.config.fetch
-    header = s.log.header(s.repair_op)
-    if header is not None:
-        _ask(s, header.hash)
+    hashes = []
+    for op in range(s.repair_op, last + 1):
+        header = s.log.header(op)
+        if header is None:
+            break
+        hashes.append(header.hash)
+    if hashes:
+        _ask(s, hashes)
     elif not s.reads_for(Purpose.REPAIR):
         # Where a frame has rotted, its own record may have as well.
-        after = Op(s.repair_op + 1)
-        s.out.append(ReadHeaders(s.next_token(Purpose.REPAIR), after, after))
+        token = s.next_token(Purpose.REPAIR)
+        s.out.append(ReadHeaders(token, Op(s.repair_op + 1), Op(last + 1)))
 
 
-def on_header_read(s: State, headers: tuple[Header, ...]) -> None:
-    """The header after a rotten frame tells which would be the right one; ask for it."""
-    assert len(headers) <= 1
+def _run(s: State) -> tuple[Op, Op]:
+    """The first and the last of the next rotten ops that are to be asked for together."""
+    faulty = s.log.faulty
+    first = at = bisect_left(faulty, s.commit + 1)
+    if at < len(faulty):
+        while at + 1 < len(faulty) and faulty[at + 1] == faulty[at] + 1:
+            if at - first + 1 == s.repair_width:
+                break
+            at += 1
+        return Op(faulty[first]), Op(faulty[at])
+    # Downwards, since a record names the hash of the op before; and round, so that one that nobody
+    # has keeps none waiting.
+    first = at = (bisect_left(faulty, s.repair_op) or len(faulty)) - 1
+    while first > 0 and faulty[first - 1] == faulty[first] - 1 and at - first + 1 < s.repair_width:
+        first -= 1
+    assert 0 <= first <= at
+    return Op(faulty[first]), Op(faulty[at])
+
+
+def on_headers_read(s: State, headers: tuple[Header, ...]) -> None:
+    """The header after a rotten frame tells which would be the right one; ask for them."""
     after = s.repair_op + 1
     if headers and headers[0].op == after:
-        _ask(s, headers[0].previous)
+        assert headers[-1].op == s.repair_op + len(headers)
+        _ask(s, [header.previous for header in headers])
     elif not headers and after <= s.commit and not s.log.is_faulty(after):
         # To write that op again mends its record.
         mark("vsr.rotten_record_found")
@@ -188,26 +211,32 @@ def on_header_read(s: State, headers: tuple[Header, ...]) -> None:
         s.repair_due = s.now
 
 
-def _ask(s: State, digest: bytes) -> None:
-    assert s.peers
-    s.repair_hash = digest
+def _ask(s: State, hashes: list[bytes]) -> None:
+    """Ask for the frames with these hashes, from `repair_op` on."""
+    assert s.peers and 0 < len(hashes) <= REPAIR_FRAMES_MAX
+    s.repair_hashes = hashes
     s.repair_source = next_source(s, s.repair_source)
     mark("vsr.repair_requested")
-    s.send(s.repair_source, RequestFrames(**s.common, first=s.repair_op, last=s.repair_op))
+    last = Op(s.repair_op + len(hashes) - 1)
+    s.send(s.repair_source, RequestFrames(**s.common, first=s.repair_op, last=last))
 
 
 def on_frame_repaired(s: State, op: Op) -> None:
-    """The frame can be read again; go on with the next."""
+    """The frame can be read again; when all that came with it can, go on with more of them."""
     s.log.mended(op)
-    s.repair_due = s.now
+    s.repair_writing = max(0, s.repair_writing - 1)
+    s.repair_width = min(2 * len(s.repair_hashes) or 1, REPAIR_FRAMES_MAX)
+    # A slow disk is no reason to ask again.
+    s.repair_due = s.now + s.config.resend if s.repair_writing else s.now
     assert not s.log.is_faulty(op)
 
 
 def mend(s: State, frame: Frame) -> None:
     """Write a rotten frame again if this is it."""
     known = s.log.hash_at(frame.header.op)
-    if known is None and frame.header.op == s.repair_op:
-        known = s.repair_hash
+    at = frame.header.op - s.repair_op
+    if known is None and 0 <= at < len(s.repair_hashes):
+        known = s.repair_hashes[at]
     assert s.log.is_faulty(frame.header.op)
     if known != frame.header.hash or not verify_root(frame):
         mark("vsr.repair_refused")
@@ -216,4 +245,5 @@ def mend(s: State, frame: Frame) -> None:
     if frame.header.op not in s.log.frames and frame.header.op > s.commit:
         s.log.keep(frame)
     s.repair_due = s.now + s.config.resend
+    s.repair_writing += 1
     s.out.append(RepairFrame(frame))

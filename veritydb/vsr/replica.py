@@ -380,7 +380,7 @@ def _on_headers_read(s: State, event: events.HeadersRead) -> None:
     waiting = s.waiting.pop(event.token)
     assert waiting.purpose in (Purpose.REPAIR, Purpose.SERVE_HEADERS)
     if waiting.purpose == Purpose.REPAIR:
-        repair.on_header_read(s, event.headers)
+        repair.on_headers_read(s, event.headers)
     else:
         install.on_headers_read(s, waiting, event.headers)
 

@@ -198,7 +198,9 @@ class State:
         self.fetch_source = -1
         self.repair_due = 0
         self.repair_op: Op = Op(0)
-        self.repair_hash = NO_HASH
+        self.repair_hashes: list[bytes] = []
+        self.repair_width = 1
+        self.repair_writing = 0
         self.repair_source = -1
         self.token = 0
         self.waiting: dict[int, Waiting] = {}

@@ -1,0 +1,55 @@
+"""Many frames that rotted at once, as when a file is lost: mended in runs, and none starves."""
+
+from tests.vsr.harness import Group, Site
+from veritydb.types.ids import Op
+from veritydb.vsr import events as ev
+from veritydb.vsr import messages as m
+
+
+def others(group: Group, site: Site) -> list[Site]:
+    return [other for other in group.sites if other is not site]
+
+
+def repairs(group: Group, site: Site) -> list[int]:
+    """How many frames a replica asked for at a time."""
+    asked = [
+        message.last - message.first + 1
+        for source, _, message in group.sent
+        if source == site.index and isinstance(message, m.RequestFrames)
+    ]
+    group.sent.clear()
+    return asked
+
+
+def test_a_lost_file_is_mended_in_runs_that_grow() -> None:
+    """Frame by frame it would take a round trip for each of what may be a hundred thousand."""
+    group = Group()
+    for number in range(600):
+        group.propose(f"w{number}")
+    backup = others(group, group.primary())[0]
+    backup.crash()
+    backup.disk.rotten.update(range(1, 501))
+    group.sent.clear()
+    backup.start()
+    group.run(3_000)
+    assert not backup.disk.rotten and backup.live.faulty == 0
+    assert len(backup.committed) == 600
+    asked = repairs(group, backup)
+    assert asked[0] == 1 and max(asked) > 32
+    assert sum(asked) < 600 and len(asked) < 30
+
+
+def test_after_a_run_that_nobody_could_give_it_is_one_frame_at_a_time() -> None:
+    group = Group()
+    for number in range(100):
+        group.propose(f"w{number}")
+    for site in group.sites:
+        site.disk.rotten.add(50)
+        site.live._s.log.frames.clear()
+    backup = others(group, group.primary())[0]
+    backup.disk.rotten.update(range(20, 81))
+    for op in range(20, 81):
+        backup.step(ev.FrameRotten(Op(op)))
+    group.run(10_000)
+    assert backup.disk.rotten == {50}
+    assert set(repairs(group, backup)[-5:]) == {1}
