@@ -205,7 +205,8 @@ class Box(Machine):
             else:
                 host.read(packet.source, tag)
         elif isinstance(tag, tuple):
-            host = self.hosts.get(tag[1])
+            # What went astray may meet only replicas of other groups: they have to refuse it.
+            host = self.hosts.get(tag[1]) or next(iter(self.hosts.values()), None)
             if host is not None:
                 host.receive(packet.data, DAMAGED in tag)
 

@@ -12,7 +12,7 @@ from simulation import segments
 from simulation.checkers import sessions as sessions_checker
 from simulation.plan import Plan
 from veritydb.types.limits import KIB
-from veritydb.vsr import normal, sessions
+from veritydb.vsr import normal, sessions, view_change
 
 FEW: tuple[tuple[ModuleType, str, int], ...] = (
     (sessions, "SESSIONS_MAX", 4),
@@ -20,6 +20,7 @@ FEW: tuple[tuple[ModuleType, str, int], ...] = (
     # Any session may have been forgotten then.
     (sessions_checker, "SESSIONS_MAX", 0),
     (normal, "PIPELINE_BYTES_MAX", 12 * KIB),
+    (view_change, "FORFEIT_OPS", 2),
 )
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.marks import reaches
 from tests.node.lone import Site
 from tests.node.test_node import append, create
 from tests.node.three import SNAPSHOT_ENTRIES, Member, Three
@@ -199,4 +200,7 @@ def test_a_state_that_is_not_what_its_snapshot_says_is_refused() -> None:
     # Nobody had asked for it: nothing comes of it.
     before = site.node.state
     site.step(SnapshotLoaded(ref, base, state))
+    assert site.node.state is before
+    with reaches("node.snapshot_of_another_log"):
+        site.step(SnapshotLoaded(changed, base, state))
     assert site.node.state is before

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from simulation.disk import SimDisk
+from tests.marks import reaches
 from tests.storage.logs import chain, fresh, ops, reopen
 from veritydb.storage import decisions, journal, names
 from veritydb.storage.decisions import DECISIONS, TABLE, Decision, Found
@@ -276,6 +277,15 @@ def test_alone_a_rotten_record_is_restored_and_a_lost_op_refused(both: bool) -> 
         reopen(disk)
     assert (caught.value.op, caught.value.file) == (6, names.JOURNAL)
     assert caught.value.at == 6 * RECORD_BYTES
+
+
+def test_alone_a_rotten_frame_is_refused() -> None:
+    disk, store = fresh(replicas=1)
+    store.append(OLD)
+    spoil_frame(disk, OLD[2])
+    with reaches("storage.alone_and_rotten"), pytest.raises(Damaged) as caught:
+        reopen(disk)
+    assert caught.value.op == 3
 
 
 def test_alone_the_torn_tail_of_a_crash_is_no_rot() -> None:

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
+from tests.marks import reaches
 from tests.storage.logs import chain, fresh, full_directory
 from veritydb.storage import names
 from veritydb.storage.errors import Damaged
@@ -129,7 +130,8 @@ def test_only_what_is_proved_is_written() -> None:
         History(good.frames, bytes(RECORD_BYTES) + good.records[RECORD_BYTES:], good.before),
         History(good.frames, good.records, bytes(32)),
     ):
-        assert not store.write_history(bad, top(ref))
+        with reaches("storage.history_not_proved"):
+            assert not store.write_history(bad, top(ref))
     assert store.read_frames(Op(3), Op(5), 1 << 20) == [None, None, None]
     assert problems(disk) == []
 
@@ -180,7 +182,8 @@ def test_history_of_another_log_does_not_close_the_gap() -> None:
     assert store.write_history(history, top(ref))
     # As if what was here before had been of a log that was given up.
     store._journal.write((frame.seal(msgspec.structs.replace(frames[1].header, epoch=9)),))
-    assert not store.close_gap(Op(OWN))
+    with reaches("storage.gap_does_not_fit"):
+        assert not store.close_gap(Op(OWN))
     assert store.superblock.gap_end == ref.op
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.marks import reaches
 from tests.vsr.harness import Disk, Group, Site
 from veritydb.types import outcome
 from veritydb.types.durable import SnapshotRef
@@ -278,7 +279,8 @@ def test_history_that_was_refused_is_asked_of_another(scene: Scene) -> None:
     scene.installed(30)
     first, _ = scene.wait_for(m.RequestHistory)
     scene.give(first, 21, 30)
-    scene.late.step(ev.HistoryRefused(Op(21)))
+    with reaches("vsr.history_refused"):
+        scene.late.step(ev.HistoryRefused(Op(21)))
     second, request = scene.wait_for(m.RequestHistory)
     assert isinstance(request, m.RequestHistory) and request.last == 30
     assert second != first
