@@ -9,16 +9,16 @@ T ?= tests
 N ?= 200
 DATA ?= ./veritydb-data
 MINUTES ?= 10
-EVERY ?= 5
-FAULTS ?= kill
+EVERY ?= 4
+PICKS ?= 20
 # A time is told to the simulator only if somebody says one; N seeds are its default.
 SIM_TIME := $(if $(filter command% env%,$(origin MINUTES)),--minutes $(MINUTES),--count $(N))
 SIM_ONE := $(if $(SHRINK),--shrink-seed $(SHRINK),--seed $(SEED) $(if $(TRACE),--trace $(TRACE)))
 SIM_WHAT = $(if $(SHRINK)$(SEED),$(SIM_ONE),$(SIM_TIME))
-CHECKED := $(wildcard veritydb simulation nemesis)
+CHECKED := $(wildcard veritydb simulation shell_simulation nemesis)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types cluster sim canaries nemesis bench golden clean
+.PHONY: help install demo test check lint types cluster sim shell-sim canaries model-check mutants storage-check nemesis bench golden clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,11 +56,25 @@ cluster: install ## Three nodes on this machine; DATA=folder
 sim: install ## Simulate: MINUTES=10 or N=5000, START=1; SEED=123 TRACE=1 one run, SHRINK=123
 	$(BIN)/python -m simulation $(SIM_WHAT) $(if $(START),--start $(START)) --processes $(JOBS)
 
+shell-sim: install ## Simulate the server around the core: N=100, SEED=7 one run, CANARIES=1 planted bugs
+	$(BIN)/python -m shell_simulation --processes $(JOBS) \
+		$(if $(CANARIES),--canaries,$(if $(SEED),--seed $(SEED),--count $(or $(N),100)))
+
 canaries: install ## Plant bugs: every one has to be found; WRITE=docs/canaries.md
 	$(BIN)/python -m simulation.canaries $(if $(WRITE),--write $(WRITE))
 
-nemesis: install ## Kill real nodes while they are published to; MINUTES=10 EVERY=5 FAULTS=kill,stop
-	$(BIN)/python -m nemesis --minutes $(MINUTES) --every $(EVERY) --faults $(FAULTS)
+model-check: install ## Search all that can happen within small bounds, exhaustively
+	$(BIN)/python -m simulation.model
+
+mutants: install ## Take gates of the protocol away: PICKS=20 SEED=7 draws twenty; each has to be noticed
+	$(BIN)/python -m simulation.mutants --picks $(PICKS) $(if $(SEED),--seed $(SEED))
+
+storage-check: install ## Every power cut of small storage histories, every subset of sectors, rot in all
+	$(BIN)/python -m tests.storage.exhaustive
+
+nemesis: install ## Faults of all kinds around real nodes at work; MINUTES=10 EVERY=4 FAULTS=kill,clock SEED=7
+	$(BIN)/python -m nemesis --minutes $(MINUTES) --every $(EVERY) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(if $(SEED),--seed $(SEED))
 
 bench: install ## Measure
 	$(BIN)/python -m benchmarks
