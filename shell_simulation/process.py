@@ -39,7 +39,9 @@ class Quiet:
 
     def write(self, text: str) -> None:
         """See `TextIO`. The time is the real one, so it stays out."""
-        self._world.note(self._name, "log:", *text.split()[1:])
+        words = text.split()[1:]
+        self._world.note(self._name, "log:", *words)
+        self._world.count(f"log.{words[1]}")
 
     def flush(self) -> None:
         """See `TextIO`."""

@@ -43,8 +43,10 @@ class SimThread:
         self.done = False
         self._threads = threads
         self._run = run
-        self._turn = threading.Semaphore(0)
-        self._parked = threading.Semaphore(0)
+        # Each is released by one side, and acquired by the other: whose turn it is.
+        self._turn, self._parked = threading.Lock(), threading.Lock()
+        self._turn.acquire()
+        self._parked.acquire()
         self._parks = 0
         self._waiting = False
         self._thread = threading.Thread(target=self._main, name=name, daemon=True)
