@@ -426,6 +426,10 @@ class Cluster(Evidence):
 
     def written(self, host: Host, event: ev.Event) -> None:
         """Something is durable, says the writer."""
+        replica = host.node.replica
+        if isinstance(event, vsr_ev.FramesWritten) and replica.primary == host.index:
+            # Its own word counts too, and nobody hears it.
+            self.ledger.acknowledged(host.key, replica.log_view, event.op)
         if isinstance(event, NAMED_IN_SUPERBLOCK):
             found = self.note_views(host.key)
             if isinstance(event, ev.SuperblockWritten):

@@ -194,17 +194,17 @@ class Simulation:
 
     def _enough(self) -> bool:
         """Whether each class of faults has struck, and the clients had their answers, or time."""
-        late = 0 < self.plan.events * 5 // 4 <= self.world.events
-        if not late and not self._clients_done():
-            return False
-        if self.nemesis.missing() and self._more > 0:
+        events, planned = self.world.events, self.plan.events
+        waits = self._more > 0 and not 0 < planned * 2 <= events
+        if waits and self.nemesis.missing():
             # Some faults need something to happen.
-            more = min(self._more, MORE_REQUESTS)
-            self._more -= more
-            self._shared.left += more
-            for client in self.clients:
-                client.wake()
-        return self._more <= 0 or not self.nemesis.missing()
+            if not self._shared.more:
+                self._more -= MORE_REQUESTS
+                self._shared.left += MORE_REQUESTS
+                for client in self.clients:
+                    client.wake()
+            return False
+        return 0 < planned * 5 // 4 <= events or self._clients_done()
 
     def _clients_done(self) -> bool:
         return not self._shared.more and not any(client.open for client in self.clients)

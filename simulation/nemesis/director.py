@@ -19,8 +19,10 @@ from simulation.world import MS, SECOND
 PROD_EVERY = 100 * MS
 PATIENCE = 1 * SECOND
 """Without an answer for so long, nothing new goes wrong until there is one."""
+MOST = 750
+"""Of a thousand parts of a run: by then every class that was drawn begins to strike."""
 LAST = ("gone",)
-"""What only comes when few requests are left: it would make the most of the run poorer."""
+"""What only comes late: it would make the most of the run poorer."""
 
 
 class Nemesis:
@@ -53,11 +55,16 @@ class Nemesis:
         """How many requests are still to be made."""
 
     def _first(self, name: str) -> int:
-        """With how many requests left a class strikes for the first time."""
-        requests = self._plan.requests
-        if name in LAST:
-            return self._choices.between("first." + name, requests // 10, requests // 3)
-        return self._choices.between("first." + name, requests // 4, requests * 9 // 10)
+        """How far the run has to be for a class to strike for the first time."""
+        low, high = (MOST * 3 // 4, MOST) if name in LAST else (MOST // 8, MOST)
+        return self._choices.between("first." + name, low, high)
+
+    def _progress(self) -> int:
+        """How far the run is, of a thousand: by the requests made, or else by what happened."""
+        plan = self._plan
+        made = (plan.requests - self.left()) * 1000 // max(plan.requests, 1)
+        happened = self._world.events * 1000 // plan.events if plan.events else 0
+        return max(made, happened)
 
     def start(self) -> None:
         """Begin to draw."""
@@ -85,7 +92,8 @@ class Nemesis:
 
     def _in_time(self, name: str) -> None:
         if not self._stage.stopped:
-            self._strike(name)
+            if not self._starved():
+                self._strike(name)
             self._again(name)
 
     def _prod(self) -> None:
@@ -93,9 +101,9 @@ class Nemesis:
         if self._stage.stopped:
             return
         missing = [name for name in self.missing() if name in self._strikes]
-        left = self.left()
+        progress = self._progress()
         for name in missing:
-            if left <= self._begin_at[name]:
+            if progress >= self._begin_at[name] and (progress >= MOST or not self._starved()):
                 self._strike(name)
         if missing:
             self._world.after(PROD_EVERY, self._prod)
@@ -108,7 +116,5 @@ class Nemesis:
         return self._world.now - self._answered_at > PATIENCE
 
     def _strike(self, name: str) -> None:
-        if self._starved():
-            return
         self._strikes[name] += 1
         self._choices.apart(f"{name}#{self._strikes[name]}", self._faults[name])

@@ -51,7 +51,7 @@ class Links(Family):
         if links:
             self.world.note("network", (), "clogged", len(links), "links")
             self.cluster.network.clog(set(links))
-            long = self.choices.log_uniform("clog.long", 20 * MS, 2 * SECOND)
+            long = self.choices.log_uniform("clog.long", 20 * MS, 1 * SECOND)
             self.world.after(long, self.cluster.network.release)
 
     def _kind_loss(self) -> None:
@@ -73,7 +73,7 @@ class Links(Family):
         self._heal_later()
 
     def _heal_later(self) -> None:
-        long = self.choices.log_uniform("cut.long", 50 * MS, 3 * SECOND)
+        long = self.choices.log_uniform("cut.long", 50 * MS, 2 * SECOND)
         self.world.after(long, self._heal)
 
     def _heal(self) -> None:

@@ -78,7 +78,7 @@ class Processes(Family):
         if box is not None:
             self.stage.fired("pause")
             box.pause()
-            long = self.choices.log_uniform("pause.long", 20 * MS, 3 * SECOND)
+            long = self.choices.log_uniform("pause.long", 20 * MS, 2 * SECOND)
             self.world.after(long, box.resume)
 
     def _slow(self) -> None:
@@ -89,7 +89,7 @@ class Processes(Family):
             box.slow = self.choices.log_uniform("slow.by", 2 * MS, 200 * MS)
             self.cluster.network.slow[box.index] = box.slow
             self.world.note(box.name, (), "slow by", box.slow // MS, "ms")
-            long = self.choices.log_uniform("slow.long", 100 * MS, 3 * SECOND)
+            long = self.choices.log_uniform("slow.long", 100 * MS, 2 * SECOND)
             self.world.after(long, self._recover, box)
 
     def _recover(self, box: Box) -> None:
