@@ -20,6 +20,7 @@ FEW: tuple[tuple[ModuleType, str, int], ...] = (
     # Any session may have been forgotten then.
     (sessions_checker, "SESSIONS_MAX", 0),
     (normal, "PIPELINE_BYTES_MAX", 12 * KIB),
+    (normal, "PENDING_ENTRIES_MAX", 4),
     (view_change, "FORFEIT_OPS", 2),
 )
 

@@ -20,7 +20,7 @@ KEEP_EACH = 2
 """Seeds of one kind of failure that one search keeps."""
 TWICE_EVERY = 100
 """So often a run is made a second time, and has to take the same course."""
-COVERING = 1_000
+COVERING = 5_000
 """A search over so many seeds has to reach every mark."""
 PROGRESS_SECONDS = 60
 

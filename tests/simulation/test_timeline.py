@@ -38,7 +38,10 @@ def test_a_part_can_be_chosen() -> None:
         Line(4 * MS, "network", (), "cut", ("alone",)),
         replica("Tick", ("backup", 4, 5, 6, 6), "g1r0"),
     ]
-    chosen = lambda *words: [lines.index(line) for line in timeline.chosen(lines, words)]  # noqa: E731
+
+    def chosen(*words: str) -> list[int]:
+        return [lines.index(line) for line in timeline.chosen(lines, words)]
+
     assert chosen() == [0, 1, 2, 3, 4, 5]
     assert chosen("g1") == [0, 2, 4, 5]
     assert chosen("g2r0", "client") == [1, 3, 4]
