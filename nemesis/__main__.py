@@ -103,12 +103,11 @@ def main(arguments: list[str] | None = None) -> int:
         console.print(f"the data is in {folder}")
         return FAILED
     show(console, result, plan.seed)
-    code = verdict(plan, result)
-    if code:
+    if result.problems and not plan.plant:
         console.print(f"the data is in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    return code
+    return verdict(plan, result)
 
 
 def verdict(plan: Plan, result: Result) -> int:

@@ -75,7 +75,7 @@ class Nodes:
         for name in list(self._started):
             self.kill(name)
         for disk in self.disks.values():
-            disk.close(keep=self.keep or error is not None)
+            disk.close(keep=self.keep or isinstance(error, Exception))
 
     def _join(self, network: Network) -> None:
         """Give each node a file of its own, in which the others are where its links begin."""

@@ -19,14 +19,14 @@ KINDS: dict[str, Fault] = {
     **network_faults.KINDS,
 }
 NEED_SMALL_DISKS = machine_faults.NEED_SMALL_DISKS
-# Those that hurt all nodes.
-ALONE = {"standstill", "blackout", "drought"}
+# Those that hurt more than one node.
+ALONE = {"standstill", "blackout", "drought", "bridge"}
 # What ends a node or takes its files; of these only one at a time.
 OF_NODE = {*process_faults.KINDS, "broken-disk", "full-disk"} - ALONE
 OF_MACHINE = {"clock", "slow-disk"}
-OF_LINKS = set(network_faults.KINDS)
+OF_LINKS = set(network_faults.KINDS) - ALONE
 FAMILIES = (OF_NODE, OF_MACHINE, OF_LINKS)
-SECOND_CHANCE = 0.4
+SECOND_CHANCE = 0.5
 LEADER_CHANCE = 0.5
 LASTS_SECONDS = (0.3, 2.5)
 # Some of it longer than a client waits for an answer.

@@ -18,10 +18,10 @@ def test_what_was_asked_for_is_read() -> None:
     assert parse([]).faults == ()
 
 
-def test_ten_minutes_are_a_hundred_rounds_or_they_are_too_little() -> None:
+def test_ten_minutes_are_a_hundred_faults_or_they_are_too_little() -> None:
     plan = parse([])
     assert plan.minutes * 60 / plan.every >= 120
-    assert plan.rounds_min == 100
+    assert plan.faults_min == 100
 
 
 @pytest.mark.parametrize(
