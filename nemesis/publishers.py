@@ -75,7 +75,8 @@ class Publishers:
         self._window = 0.0
         self._stopping = False
         self._begun = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="publishers")
+        # Nobody waits for it if the run is broken off.
+        self._thread = threading.Thread(target=self._run, name="publishers", daemon=True)
 
     def start(self) -> None:
         """Create the streams and begin; returns once all publish."""
@@ -88,6 +89,10 @@ class Publishers:
         self._stopping = True
         self._thread.join()
         self.check()
+
+    def leave(self) -> None:
+        """Let no append begin any more, and wait for none."""
+        self._stopping = True
 
     def check(self) -> None:
         """Raise what ended the publishers, if something did."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from nemesis import machine_faults, network_faults, process_faults
-from nemesis.site import Fault, Heal, Site
+from nemesis.site import Fault, Site
 
 KINDS: dict[str, Fault] = {
     **process_faults.KINDS,
@@ -69,7 +69,9 @@ class Rounds:
         self.count += 1
         # Each has dice of its own: what a former one drew, or did not, changes nothing.
         dice = random.Random(f"{self._seed}/{self.count}")
-        kinds = deal(self._kinds, self._deck, dice)
+        # Links first, also when they are healed: a node that comes back may have to be told
+        # something, or to be replaced.
+        kinds = sorted(deal(self._kinds, self._deck, dice), key=lambda kind: kind not in OF_LINKS)
         victim = self._victim(dice)
         lasts = dice.uniform(*(STANDSTILL_SECONDS if kinds == ["standstill"] else LASTS_SECONDS))
         views = self._views()
@@ -77,7 +79,9 @@ class Rounds:
         heals = [KINDS[kind](self._site, victim, dice) for kind in kinds]
         self._wait(lasts)
         healed = time.monotonic()
-        self._heal(heals)
+        for heal in heals:
+            heal()
+        self._site.nodes.whole()
         recovery = time.monotonic() - healed
         changes = sum(now - views.get(group, now) for group, now in self._views().items())
         silence = self._silence()
@@ -93,12 +97,6 @@ class Rounds:
         nodes = self._site.nodes
         any_one, leader = dice.choice(nodes.names), dice.choice(nodes.config.groups).number
         return nodes.primary(leader) if dice.random() < LEADER_CHANCE else any_one
-
-    def _heal(self, heals: list[Heal]) -> None:
-        # The network last: what a node needs to be told, it has to hear.
-        for heal in heals:
-            heal()
-        self._site.nodes.whole()
 
     def _views(self) -> dict[int, int]:
         """The highest view of each group that any node knows of."""

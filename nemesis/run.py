@@ -89,9 +89,12 @@ class Run:
         self._recorded.start(self._nodes.url, REGION.name, self._plan.seed)
         try:
             self._harm()
-        finally:
-            self._problems += self._recorded.stop()
-            self._publishers.stop()
+        except BaseException:
+            # The nodes are about to be killed, so that nothing would ever be answered again.
+            self._publishers.leave()
+            raise
+        self._problems += self._recorded.stop()
+        self._publishers.stop()
         seconds = time.monotonic() - self._begun
         shown = PLANTS[self._plan.plant](self._read_back())
         ledgers = self._publishers.ledgers
