@@ -9,6 +9,7 @@ from typing import NamedTuple
 from simulation import floors, limits
 from simulation.checkers.assemble import Checkers
 from simulation.checkers.base import Answer, Log, Watch
+from simulation.checkers.steady import Steady
 from simulation.choices import Choices
 from simulation.clients import Client, Shared
 from simulation.cluster import Cluster
@@ -17,7 +18,7 @@ from simulation.limit import Hung, cpu_limit
 from simulation.nemesis.director import Nemesis
 from simulation.network import CLIENTS, Network, Packet
 from simulation.operator import OPERATOR, Operator
-from simulation.plan import NODES, Plan, make
+from simulation.plan import NODES, REPLICAS, Plan, make
 from simulation.topology import groups
 from simulation.workload import Workload
 from simulation.world import EVENTS_MAX, MS, SECOND, TIMELINE_LINES, Failure, Line, World
@@ -94,6 +95,10 @@ class Simulation:
             lambda: self.world.now,
             self._latest,
         )
+        if not plan.faults:
+            net = plan.network
+            pace = net.delay_min + net.delay_mean + plan.write_latency
+            self.checkers.all.append(Steady(pace, REPLICAS[plan.shape]))
         self._wire_checkers()
         self.clients = self._make_clients()
         self.cluster.to_client = self._to_client

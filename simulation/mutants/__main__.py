@@ -1,7 +1,8 @@
 """Take gates of the protocol away and see whether the simulator notices.
 
     python -m simulation.mutants --picks 20 --seed 7      twenty, drawn by chance
-    python -m simulation.mutants --every                  all of them (many hours)
+    python -m simulation.mutants --main                   all conditions, and durability gates
+    python -m simulation.mutants --every                  their parts and edges, too (many hours)
     python -m simulation.mutants --only normal.py         those whose name holds this
 
 Exit status: 0 at most a tenth survived, 4 more did.
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from simulation.mutants.hunt import Verdict, draw, everything, hunt
+from simulation.mutants.hunt import Verdict, draw, everything, hunt, main_ones
 
 SEEDS = 2_000
 SURVIVED = 4
@@ -23,15 +24,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation.mutants", description=__doc__)
     parser.add_argument("--picks", type=int, default=20, help="how many to draw")
     parser.add_argument("--seed", type=int, default=1, help="of the draw")
-    parser.add_argument("--every", action="store_true", help="take all")
-    parser.add_argument("--edges", action="store_true", help="with --every, also < for <=")
+    parser.add_argument("--main", action="store_true", help="take all that are drawn from")
+    parser.add_argument("--every", action="store_true", help="take parts and edges as well")
     parser.add_argument("--only", default="", help="those whose name holds this text")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of the standard mix, each")
     parser.add_argument("--runs", type=int, default=0, help="give one up after so many that matter")
     parser.add_argument("--processes", type=int, default=2, help="at a time")
     options = parser.parse_args(arguments)
-    if options.every or options.only:
-        chosen = [each for each in everything(options.edges) if options.only in each.name]
+    if options.every or options.main or options.only:
+        every = everything() if options.every else main_ones()
+        chosen = [each for each in every if options.only in each.name]
     else:
         chosen = draw(options.picks, options.seed)
     began = time.monotonic()

@@ -49,15 +49,20 @@ class Job(NamedTuple):
     seeds: tuple[int, ...]
 
 
-def everything(edges: bool = False) -> list[Site]:
-    """Every gate that something depends on; also those between < and <= if asked for."""
+def everything() -> list[Site]:
+    """Every gate that something depends on, down to the edges between < and <=."""
     found = [site for file, source in sources().items() for site in sites.sites(file, source)]
-    return [each for each in found if each.name not in HARMLESS and (edges or each.kind != EDGE)]
+    return [each for each in found if each.name not in HARMLESS]
+
+
+def main_ones() -> list[Site]:
+    """Every condition, and what is about durability in them."""
+    return [each for each in everything() if each.main and each.kind != EDGE]
 
 
 def draw(picks: int, seed: int) -> list[Site]:
-    """So many of them, by chance."""
-    return Random(seed).sample(everything(), picks)
+    """So many of the main ones, by chance."""
+    return Random(seed).sample(main_ones(), picks)
 
 
 def hunt(chosen: Sequence[Site], seeds: int, processes: int, runs: int = 0) -> Iterator[Verdict]:

@@ -21,6 +21,7 @@ EDGES: dict[type[ast.cmpop], type[ast.cmpop]] = {
 NOTED = "__noted__"
 LEAST = "__least__"
 MEETS = "__meets__"
+DURABLE = ("durable", "certain", "written", "frozen", "faulty", "missing", "recovering", "nack")
 Change = Callable[[ast.AST], ast.expr]
 
 
@@ -37,6 +38,8 @@ class Site(NamedTuple):
     line: int
     text: str
     """The condition, or the argument."""
+    part: bool
+    """Whether it is an operand or an argument, and not a condition by itself."""
     whole: str
     """The first source line of the statement that it is part of."""
 
@@ -44,6 +47,11 @@ class Site(NamedTuple):
     def reach(self) -> str:
         """Under what name a run notes that it makes a difference to evaluate it."""
         return f"{self.file}:{self.node}:{self.kind}:{self.argument}"
+
+    @property
+    def main(self) -> bool:
+        """Whether it is a condition, or a part of one that is about what is durable or decided."""
+        return not self.part or any(word in self.text for word in DURABLE)
 
     @property
     def name(self) -> str:
@@ -56,12 +64,14 @@ def sites(file: str, source: str) -> Iterator[Site]:
     tree = ast.parse(source)
     numbers = {node: number for number, node in enumerate(ast.walk(tree))}
     lines = source.splitlines()
+    wholes = {one for node in ast.walk(tree) for one in conditions(node)}
     for function, node, kind, argument in _gates(tree):
-        assert isinstance(node, ast.expr)
         shown = node.args[argument] if kind == WITHOUT and isinstance(node, ast.Call) else node
         whole = lines[node.lineno - 1].strip()
         text = ast.unparse(shown)
-        yield Site(file, numbers[node], kind, argument, function, node.lineno, text, whole)
+        part = node not in wholes or kind in (WITHOUT, EDGE)
+        number = numbers[node]
+        yield Site(file, number, kind, argument, function, node.lineno, text, part, whole)
 
 
 Gate = tuple[str, ast.expr, str, int]

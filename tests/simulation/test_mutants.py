@@ -75,7 +75,7 @@ def test_with_every_gate_in_place_a_seed_takes_the_course_that_it_always_takes()
 
 def test_every_gate_is_in_a_function_that_can_be_replaced() -> None:
     known = {(file, each.__qualname__) for file in sources() for each in functions(module_of(file))}
-    for site in hunt.everything(edges=True):
+    for site in hunt.everything():
         outer = site.function.split(".")
         names = {".".join(outer[: at + 1]) for at in range(len(outer))}
         assert any((site.file, name) in known for name in names), site
