@@ -237,6 +237,7 @@ class Cluster(Evidence):
         """Replicas whose disk may have taken back what it had called durable."""
         self.ledger = Ledger()
         self.outside: set[Replica] = set()
+        self.given_up: set[tuple[int, int, int]] = set()
         self.retiring: set[Replica] = set()
         """Replicas that are being replaced: one that still runs has to stop itself."""
         self.replaced: set[Replica] = set()

@@ -1,13 +1,18 @@
 """What checkers may ask of a run's disks, and what they are not to be asked for."""
 
 from simulation.checkers.base import Files, Replica, Watch
+from simulation.checkers.disks import zeroed
 from simulation.disk import SimDisk
 from simulation.ledger import Ledger, Said
+from simulation.world import Failure
 from veritydb.storage import names, superblock
+from veritydb.storage.holes import decode
 from veritydb.storage.journal import RECORD_BYTES
-from veritydb.storage.segments import padded
+from veritydb.storage.segments import BODY_AT, hole_spans, padded
 from veritydb.types.durable import Superblock
-from veritydb.types.frame import Frame, Header
+from veritydb.types.frame import CRC, Frame, Header
+
+Span = tuple[int, int]
 
 
 class Evidence:
@@ -23,6 +28,8 @@ class Evidence:
     rotten: dict[tuple[Replica, int], bytes]
     ruined: set[Replica]
     suspects: set[Replica]
+    given_up: set[tuple[int, int, int]]
+    """(group, op, entry) of what retention allowed to be erased."""
     outside: set[Replica]
     """Replicas that stay broken in the end: nothing is expected of them."""
 
@@ -72,7 +79,33 @@ class Evidence:
         if header.raw not in record:
             return False
         data = b"".join(padded(frame))
-        return disk.surviving(names.segment(header.segment), header.position, len(data)) == data
+        found = disk.surviving(names.segment(header.segment), header.position, len(data))
+        return found == data or self._but_for_holes(key, frame, found, data)
+
+    def _but_for_holes(self, key: Replica, frame: Frame, found: bytes, data: bytes) -> bool:
+        spans = self.erased(key, frame.header.segment).get(frame.header.op, ())
+        start = frame.header.position
+        within = [(first - start, last - start) for first, last in spans]
+        return bool(spans) and zeroed(found, within) == zeroed(data, within)
+
+    def erased(self, key: Replica, segment: int) -> dict[int, list[Span]]:
+        """Where in a segment file bytes were erased, by op, and the checksums over them."""
+        disk, name = self.disks[key], names.holes(segment)
+        size = disk.size(name)
+        found: dict[int, list[Span]] = {}
+        if size is None:
+            return found
+        log = self.watch.log.get(key[0], [])
+        for op, holes in decode(disk.surviving(name, 0, size)).ops.items():
+            header, body = log[op - 1].header, log[op - 1].body
+            spans = hole_spans(header, body, holes)
+            at, end = header.position + BODY_AT, header.position + BODY_AT + header.body_len
+            found[op] = [(at + first, at + last) for first, last in spans]
+            found[op].append((end, end + CRC.size))
+            for hole in holes:
+                if (key[0], op, hole.entry) not in self.given_up:
+                    raise Failure("erased", f"{key} erased entry {hole.entry} of op {op}")
+        return found
 
     def header_of(self, digest: bytes) -> Header | None:
         """The header of a frame that was ever written, by its hash."""

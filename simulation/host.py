@@ -291,7 +291,9 @@ class Host:
     # -- the disk
 
     def _write_frames(self, effect: vsr_fx.WriteFrames) -> None:
-        self._cluster.frames.update((frame.header.hash, frame) for frame in effect.frames)
+        for frame in effect.frames:
+            # The first is whole; later ones may come from a peer that erased some of it.
+            self._cluster.frames.setdefault(frame.header.hash, frame)
         self._write(effect)
 
     def _write(self, effect: Any) -> None:
@@ -299,6 +301,10 @@ class Host:
         if not self.writing:
             self.writing = True
             self._schedule_turn()
+
+    def write_job(self, job: Callable[[], None]) -> None:
+        """Have the writer do something in its turn."""
+        self._write(job)
 
     def _schedule_turn(self) -> None:
         mean = self._write_latency
@@ -415,7 +421,8 @@ class Host:
     def _outcomes(self, effect: fx.AppendOutcomes) -> None:
         frame = self._committed.pop(0)
         self.world.count("applied")
-        self.watch.applied(self.key, frame.header, frame.body, effect.data)
+        body = self._cluster.frames[frame.header.hash].body if frame.holes else frame.body
+        self.watch.applied(self.key, frame.header, body, effect.data)
         self._write(effect)
 
     def _index(self, effect: fx.IndexRuns) -> None:

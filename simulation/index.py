@@ -49,6 +49,11 @@ class Index:
         at = bisect_right(self._bases.get(stream, []), offset) - 1
         return self._runs.get(stream, [])[max(at, 0) :][:limit]
 
+    def below(self, stream: int, floor: int) -> list[tuple[int, Run]]:
+        """(op, run) of the runs all of whose events lie below an offset."""
+        runs = self._runs.get(stream, [])[: bisect_left(self._bases.get(stream, []), floor)]
+        return [(op, run) for op, run in runs if run.base + run.count <= floor]
+
 
 def runs_of(frame: Frame, records: bytes) -> Iterator[Run]:
     """The runs of a frame, from its entries and what became of them."""

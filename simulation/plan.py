@@ -21,7 +21,7 @@ NEMESES = (
     *("eio-read", "eio-write", "fsync-error", "disk-full", "misread"),
     *("rot", "superblock", "file-lost"),
     *("lying-sync", "lost-write", "misdirected-write", "rollback"),
-    *("wipe", "foreign-files", "kernel"),
+    *("wipe", "foreign-files", "kernel", "erase"),
 )
 """In the order of the families in `simulation.nemesis`."""
 CLOCK_FAULTS = ("rate", "skew", "drift")
@@ -130,7 +130,7 @@ def make(seed: int) -> Plan:
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),
         transfer_ops=c.log_uniform("plan.transfer", 4, 200),
         core=shape != "one" and bool(faults) and c.chance("plan.core", PPM // 3),
-        segment_bytes=c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES)),
+        segment_bytes=_segment(c, faults),
         part_bytes=c.pick("plan.part", (1 << 20, 20_000, 2_000, 300)),
     )
 
@@ -163,6 +163,12 @@ def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
         astray_ppm=rate("astray", 6_000, 20_000),
         big_lost_bytes=c.pick("plan.mtu", (600, 1_500)) if "oversize" in faults else 0,
     )
+
+
+def _segment(c: Choices, faults: tuple[str, ...]) -> int:
+    """Only what lies in segments that are not written any more is ever erased."""
+    size = c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES))
+    return SMALL if "erase" in faults else size
 
 
 def _intervals(c: Choices, faults: tuple[str, ...]) -> dict[str, int]:

@@ -40,6 +40,9 @@ class Questions(Protocol):
     def header_of(self, digest: bytes) -> Header | None:
         """The header of a frame that was ever written, by its hash."""
 
+    def erased(self, key: Replica, segment: int) -> dict[int, list[tuple[int, int]]]:
+        """Where in a segment file bytes were erased, by op."""
+
     def files(self) -> dict[Replica, Files]:
         """Every replica's disk."""
 
@@ -94,7 +97,7 @@ class Checkers:
             Queues(),
             Calm(),
             Asking(now),
-            Disks(log, cluster.files, cluster.damaged_disks),
+            Disks(log, cluster.files, cluster.damaged_disks, cluster.erased),
             Histories(self.streams.contents, seed % SEARCHED_EVERY == 0),
             self.placement,
             self.leaks,

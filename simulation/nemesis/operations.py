@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from simulation.host import Host
 from simulation.nemesis.squeeze import Squeeze
 from simulation.nemesis.stage import Family, Stage, Strike
+from simulation.reclaim import erase
 from simulation.topology import Group
 from simulation.world import Failure
 from veritydb.storage.errors import Damaged, NotFormatted, WrongIdentity
@@ -27,7 +29,12 @@ class Operations(Family):
     @property
     def faults(self) -> Mapping[str, Strike]:
         """By class."""
-        return {"wipe": self._wipe, "foreign-files": self._foreign_files, "kernel": self._kernel}
+        return {
+            "wipe": self._wipe,
+            "foreign-files": self._foreign_files,
+            "kernel": self._kernel,
+            "erase": self._erase,
+        }
 
     def _wipe(self) -> None:
         """A disk is lost and replaced by an empty one."""
@@ -42,12 +49,13 @@ class Operations(Family):
             return
         self._wipes += 1
         self.stage.fired("wipe")
-        if self.choices.choose("wipe.moment", 2):
+        self.stage.operator.replace(group, index)
+        if self.cluster.boxes[group.nodes[index]].up and self.choices.choose("wipe.moment", 2):
+            # The one that is to go and the rest are a quorum, so that the command gets through.
             others = [node for at, node in enumerate(group.nodes) if at != index]
             self._late = self.choices.sample("wipe.late", others, len(group.nodes) // 2)
             for node in self._late:
                 self.cluster.boxes[node].pause()
-        self.stage.operator.replace(group, index)
 
     def _replaced(self, group: Group, index: int) -> None:
         """A replacement is about to start, with an empty disk."""
@@ -76,6 +84,19 @@ class Operations(Family):
             raise Failure("foreign-files", f"{mine} starts with the files of {theirs}")
         if disk.operations != before:
             raise Failure("foreign-files", f"{mine} changes the files of {theirs}")
+
+    def _erase(self) -> None:
+        """Everybody gives back the space of what retention gave up."""
+        for box in self.cluster.boxes:
+            for host in list(box.hosts.values()):
+                box.run(box.life, self._erase_at, host)
+
+    def _erase_at(self, host: Host) -> None:
+        wanted = erase(host, self.cluster.indexes[host.key])
+        if wanted:
+            self.stage.fired("erase")
+            number = host.group.number
+            self.cluster.given_up.update((number, op, entry) for op, entry in wanted)
 
     def _kernel(self) -> None:
         """One node gets a newer program; once it leads, the others cannot follow before they do."""

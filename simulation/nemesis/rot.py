@@ -118,8 +118,10 @@ class Rot(Family):
 
     def _file_lost(self) -> None:
         """A file is gone, empty or cut short when the process comes back."""
-        self._fell()
-        for key in self.stage.victims():
+        keys = self.stage.victims()
+        if keys:
+            self._fell()
+        for key in keys:
             disk = self.cluster.disks[key]
             there = disk.names("")
             if there:
