@@ -4,8 +4,8 @@
 
 Exit status: 0 if no acknowledged event was lost or doubled, the recorded history is linearizable,
 all nodes hold the same, `verify` passes on each, none has grown and none printed what clients sent;
-1 if not; 3 if too little was done to mean anything; 4 if a planted lie was believed. The data of a
-run that failed is kept.
+1 if not; 3 if too little was done to mean anything; 4 if a planted lie was believed, or a planted
+bug was not noticed. The data of a run that failed is kept.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+import msgspec
 from rich.console import Console
 
 from nemesis.disks import NoMounts, go_private
@@ -23,9 +24,10 @@ from nemesis.plants import PLANTS
 from nemesis.report import show
 from nemesis.rounds import KINDS, NEED_SMALL_DISKS
 from nemesis.run import Plan, Result, run
+from simulation.canaries import NAMES as CANARIES
 from veritydb.errors import VerityError
 
-HOLDS, FAILED, LACKING, BELIEVED, INTERRUPTED = 0, 1, 3, 4, 130
+HOLDS, FAILED, LACKING, MISSED, INTERRUPTED = 0, 1, 3, 4, 130
 console = Console(highlight=False)
 
 
@@ -46,9 +48,12 @@ def parse(arguments: list[str] | None = None) -> Plan:
     parser.add_argument(
         "--plant", choices=[one for one in PLANTS if one], default="", help="a lie to be found"
     )
+    parser.add_argument(
+        "--canary", choices=CANARIES, default="", help="a bug to be found", metavar="NAME"
+    )
     given = parser.parse_args(arguments)
     seed = secrets.randbelow(1 << 32) if given.seed is None else given.seed
-    return Plan(given.minutes, given.every, given.faults, seed, given.plant)
+    return Plan(given.minutes, given.every, given.faults, seed, given.plant, given.canary)
 
 
 def positive(text: str) -> float:
@@ -78,7 +83,7 @@ def possible(plan: Plan) -> Plan:
                 raise
             say(f"no {' and no '.join(NEED_SMALL_DISKS)}: {error}")
             asked = tuple(kind for kind in asked if kind not in NEED_SMALL_DISKS)
-    return Plan(plan.minutes, plan.every, asked, plan.seed, plan.plant)
+    return msgspec.structs.replace(plan, faults=asked)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -101,9 +106,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (Stuck, VerityError, NoMounts) as error:
         console.print(f"[bold red]failed:[/] {error}", soft_wrap=True)
         console.print(f"the data is in {folder}")
-        return FAILED
+        return HOLDS if plan.canary else FAILED
     show(console, result, plan.seed)
-    if result.problems and not plan.plant:
+    if result.problems and not (plan.plant or plan.canary):
         console.print(f"the data is in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
@@ -112,9 +117,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def verdict(plan: Plan, result: Result) -> int:
     """The exit status."""
-    if plan.plant:
-        say(f"the planted {plan.plant} was {'found' if result.problems else 'BELIEVED'}")
-        return HOLDS if result.problems else BELIEVED
+    if planted := plan.plant or plan.canary:
+        say(f"{planted!r} was planted, and {'found' if result.problems else 'NOT FOUND'}")
+        return HOLDS if result.problems else MISSED
     if result.problems:
         return FAILED
     return LACKING if result.lacking else HOLDS

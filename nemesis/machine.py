@@ -1,9 +1,9 @@
 """A node as it is, on a machine whose clock and disks misbehave as a file says.
 
-    python -m nemesis.machine CONFIG NODE DIRECTORY AILMENTS
+    python -m nemesis.machine CONFIG NODE DIRECTORY AILMENTS [CANARY]
 
 What runs is the server itself. Only what it takes from its machine is replaced here, so nothing in
-the product can be told to lie about time or to fail.
+the product can be told to lie about time or to fail. A CANARY is a bug that is planted on purpose.
 """
 
 import mmap
@@ -112,8 +112,13 @@ class AilingMachine(Machine):
         return AilingDisk(folder, self._ailments)
 
 
-def main(config: str, node: str, directory: str, ailments: str) -> int:
+def main(config: str, node: str, directory: str, ailments: str, canary: str = "") -> int:
     """Run the node; return its exit status."""
+    if canary:
+        # With it comes the simulator, which no other node needs.
+        from simulation.canaries import find
+
+        find(canary).plant()
     machine = AilingMachine(Ailments(Path(ailments)))
     try:
         return serve(configs.load(config), node, Path(directory), machine)

@@ -41,10 +41,13 @@ class Stuck(Exception):
 class Nodes:
     """The nodes of one configuration, with data in one directory. Leaving it kills them all.
 
-    With a `network` they, and the clients of `url`, reach one another over its links only.
+    With a `network` they, and the clients of `url`, reach one another over its links only. With a
+    `canary` each of them has that bug.
     """
 
-    def __init__(self, folder: Path, text: str, network: Network | None = None) -> None:
+    def __init__(
+        self, folder: Path, text: str, network: Network | None = None, canary: str = ""
+    ) -> None:
         """`text` is the configuration; nothing is started yet."""
         self.file = folder / "cluster.toml"
         self.file.write_text(text)
@@ -56,6 +59,7 @@ class Nodes:
         self.keep = False
         """Whether limited disks, which are gone with this process, are copied to the folder."""
         self.ailments = {name: Ailments(folder / f"{name}.ailments") for name in self.names}
+        self._canary = [canary] if canary else []
         self._files = dict.fromkeys(self.names, self.file)
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         if network is not None:
@@ -138,7 +142,7 @@ class Nodes:
         with self.log_file(name).open("ab") as log:
             self._started[name] = leash.start(
                 "nemesis.machine",
-                *map(str, (file, name, self.data(name), ailments)),
+                *map(str, (file, name, self.data(name), ailments, *self._canary)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

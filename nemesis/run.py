@@ -31,13 +31,17 @@ FAULTS_RATIO = 2 / 3
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What was asked for. `plant` names a lie that the account is told, and has to find."""
+    """What was asked for.
+
+    `plant` names a lie that the account is told, `canary` a bug that all nodes have: to be found.
+    """
 
     minutes: float
     every: float
     faults: tuple[str, ...]
     seed: int
     plant: str = ""
+    canary: str = ""
 
     @property
     def faults_min(self) -> int:
@@ -213,7 +217,10 @@ class Run:
 
 def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
     """Run on fresh data in a folder. Whatever happens, no process is left behind."""
-    with Network(NAMES, plan.seed) as network, Nodes(folder, three_nodes(), network) as nodes:
+    with (
+        Network(NAMES, plan.seed) as network,
+        Nodes(folder, three_nodes(), network, plan.canary) as nodes,
+    ):
         if any(kind in NEED_SMALL_DISKS for kind in plan.faults):
             nodes.limit_disks()
         nodes.up()

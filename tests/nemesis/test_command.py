@@ -32,6 +32,7 @@ def test_ten_minutes_are_a_hundred_faults_or_they_are_too_little() -> None:
         ["--every", "x"],
         ["--faults", "kill,flood"],
         ["--plant", "x"],
+        ["--canary", "x"],
     ],
 )
 def test_what_cannot_be_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
