@@ -76,10 +76,11 @@ class Promises(Checker):
     def sent(self, fact: SentFact) -> None:
         """Compare with the acknowledgements of earlier incarnations."""
         acked = self._acked.setdefault(fact.sender, {})
-        newest = max(acked, default=0)
-        # What an old one says beside its successor counts for nobody.
         acked.setdefault(fact.incarnation, 0)
-        if fact.kind not in ("PrepareOk", "DoViewChange") or fact.incarnation < newest:
+        if fact.kind not in ("PrepareOk", "DoViewChange"):
+            return
+        if fact.incarnation < max(acked):
+            # What an old one says beside its successor counts for nobody.
             return
         if fact.kind == "PrepareOk" and fact.op == 0:
             # It only says that its primary was heard.

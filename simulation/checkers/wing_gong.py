@@ -13,6 +13,8 @@ from typing import NamedTuple
 from simulation.checkers.history import ANY, EXISTS, Kind, Operation, Result
 
 WINDOW = 60
+ENOUGH = 12
+"""A window ends at the next quiet moment after so many: orders are tried one against all others."""
 BUDGET = 20_000
 IMPOSSIBLE = -1
 
@@ -130,7 +132,7 @@ def _quiet(told: Sequence[Operation], start: int, window: int) -> int:
     for at in range(start, len(told)):
         if at > start and told[at].invoked > returned:
             best = at
-            if at - start >= window // 2:
+            if at - start >= ENOUGH:
                 return best
         if at - start >= window and best:
             return best

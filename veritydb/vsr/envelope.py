@@ -1,7 +1,6 @@
 """What all messages between replicas have in common."""
 
 from enum import IntEnum
-from typing import Any
 
 import msgspec
 
@@ -52,8 +51,3 @@ class Kind(IntEnum):
 # a, b, c, d, hash, count, payload
 Fields = tuple[int, int, int, int, bytes, int, list[bytes]]
 Words = tuple[int, int, int, int, bytes, int, memoryview]
-
-
-def common_fields(values: tuple[Any, ...]) -> dict[str, Any]:
-    """Return the fields of `Common` by name."""
-    return dict(zip(Common.__struct_fields__, values, strict=True))

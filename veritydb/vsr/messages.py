@@ -21,7 +21,7 @@ from crc32c import crc32c
 
 from veritydb.types.frame import HEADER_BYTES, BadFrame, Frame, Header, Hole, parse_header
 from veritydb.types.history import History
-from veritydb.types.ids import GroupId, Op, View
+from veritydb.types.ids import Op, View
 from veritydb.types.limits import (
     BATCH_PARTS_MAX,
     MESSAGE_BYTES_MAX,
@@ -31,7 +31,6 @@ from veritydb.types.limits import (
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
 from veritydb.types.outcome import RECORD_BYTES
 from veritydb.vsr.envelope import BadMessage, Common, Fields, Kind, Words
-from veritydb.vsr.envelope import common_fields as _common
 from veritydb.vsr.transfer_messages import (
     HistoryPart,
     RequestHistory,
@@ -401,13 +400,13 @@ def _check_consecutive(headers: Sequence[Header]) -> None:
             raise BadMessage(f"op {header.op} does not follow op {before.op}")
 
 
-def _read_dvc(common: tuple[Any, ...], words: Words) -> Message:
+def _read_dvc(common: dict[str, Any], words: Words) -> Message:
     a, b, c, d, _, count, view = words
     headers = _headers(view, count)
     if (c | d) >> count or c & d:
         raise BadMessage("bits for headers that are not there, or that contradict each other")
     return DoViewChange(
-        **_common(common),
+        **common,
         log_view=View(a),
         commit=Op(b),
         present=c,
@@ -416,7 +415,7 @@ def _read_dvc(common: tuple[Any, ...], words: Words) -> Message:
     )
 
 
-def _read_history(common: tuple[Any, ...], words: Words) -> Message:
+def _read_history(common: dict[str, Any], words: Words) -> Message:
     last, size, _, _, before, count, view = words
     if size > len(view):
         raise BadMessage("the outcomes of a stretch of log are cut short")
@@ -427,45 +426,43 @@ def _read_history(common: tuple[Any, ...], words: Words) -> Message:
     if frames and frames[-1].header.op != last:
         raise BadMessage(f"a stretch of log that does not end with op {last}")
     history = History(frames, bytes(view[split:]), before)
-    return HistoryPart(**_common(common), last=Op(last), history=history)
+    return HistoryPart(**common, last=Op(last), history=history)
 
 
 # Reads a message out of: common values; a, b, c, d, hash, count, payload.
-READERS: dict[int, Callable[[tuple[Any, ...], Words], Message]] = {
-    Kind.PING: lambda c, w: Ping(**_common(c), mono=w[0]),
-    Kind.PONG: lambda c, w: Pong(**_common(c), mono=w[0], wall=w[1]),
-    Kind.PREPARE: lambda c, w: Prepare(**_common(c), commit=Op(w[0]), frame=_frames(w[6], 1)[0]),
+READERS: dict[int, Callable[[dict[str, Any], Words], Message]] = {
+    Kind.PING: lambda c, w: Ping(**c, mono=w[0]),
+    Kind.PONG: lambda c, w: Pong(**c, mono=w[0], wall=w[1]),
+    Kind.PREPARE: lambda c, w: Prepare(**c, commit=Op(w[0]), frame=_frames(w[6], 1)[0]),
     Kind.PREPARE_OK: lambda c, w: PrepareOk(
-        **_common(c), op=Op(w[0]), round=w[1], replacements=w[2], hash=w[4]
+        **c, op=Op(w[0]), round=w[1], replacements=w[2], hash=w[4]
     ),
     Kind.HEARTBEAT: lambda c, w: Heartbeat(
-        **_common(c), op=Op(w[0]), round=w[1], commit=Op(w[2]), hash=w[4]
+        **c, op=Op(w[0]), round=w[1], commit=Op(w[2]), hash=w[4]
     ),
-    Kind.START_VIEW_CHANGE: lambda c, w: StartViewChange(**_common(c)),
+    Kind.START_VIEW_CHANGE: lambda c, w: StartViewChange(**c),
     Kind.DO_VIEW_CHANGE: _read_dvc,
     Kind.START_VIEW: lambda c, w: StartView(
-        **_common(c), nonce=w[0], commit=Op(w[1]), headers=_headers(w[6], w[5])
+        **c, nonce=w[0], commit=Op(w[1]), headers=_headers(w[6], w[5])
     ),
-    Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(
-        **_common(c), nonce=w[0], joining=bool(w[1])
-    ),
-    Kind.REQUEST_HEADERS: lambda c, w: RequestHeaders(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(**c, nonce=w[0], joining=bool(w[1])),
+    Kind.REQUEST_HEADERS: lambda c, w: RequestHeaders(**c, first=Op(w[0]), last=Op(w[1])),
     Kind.HEADERS: lambda c, w: Headers(
-        **_common(c), certain=Op(w[0]), normal=bool(w[1]), headers=_headers(w[6], w[5])
+        **c, certain=Op(w[0]), normal=bool(w[1]), headers=_headers(w[6], w[5])
     ),
-    Kind.REQUEST_FRAMES: lambda c, w: RequestFrames(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.REQUEST_FRAMES: lambda c, w: RequestFrames(**c, first=Op(w[0]), last=Op(w[1])),
     Kind.FRAMES: lambda c, w: Frames(
-        **_common(c), certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
+        **c, certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
     ),
-    Kind.REPLACED: lambda c, w: Replaced(**_common(c), by=w[0]),
-    Kind.PROMISED: lambda c, w: Promised(**_common(c), op=Op(w[0]), in_view=View(w[1]), whose=w[2]),
-    Kind.REQUEST_SNAPSHOT: lambda c, w: RequestSnapshot(**_common(c), known=Op(w[0])),
+    Kind.REPLACED: lambda c, w: Replaced(**c, by=w[0]),
+    Kind.PROMISED: lambda c, w: Promised(**c, op=Op(w[0]), in_view=View(w[1]), whose=w[2]),
+    Kind.REQUEST_SNAPSHOT: lambda c, w: RequestSnapshot(**c, known=Op(w[0])),
     Kind.SNAPSHOT_OFFER: read_offer,
     Kind.REQUEST_SNAPSHOT_PART: lambda c, w: RequestSnapshotPart(
-        **_common(c), op=Op(w[0]), at=w[1], size=w[2], digest=w[4]
+        **c, op=Op(w[0]), at=w[1], size=w[2], digest=w[4]
     ),
     Kind.SNAPSHOT_PART: read_part,
-    Kind.REQUEST_HISTORY: lambda c, w: RequestHistory(**_common(c), first=Op(w[0]), last=Op(w[1])),
+    Kind.REQUEST_HISTORY: lambda c, w: RequestHistory(**c, first=Op(w[0]), last=Op(w[1])),
     Kind.HISTORY_PART: _read_history,
 }
 WITH_PAYLOAD = {
@@ -492,7 +489,14 @@ def decode(data: bytes | memoryview) -> Message:
         raise BadMessage(f"message kind {kind} from index {f[6]}")
     if kind not in WITH_PAYLOAD and (f[14] or f[15]):
         raise BadMessage(f"message kind {kind} has no payload")
-    common = (f[8], GroupId(f[3]), f[4], View(f[5]), f[6], f[7])
+    common = {
+        "cluster": f[8],
+        "group": f[3],
+        "epoch": f[4],
+        "view": f[5],
+        "sender": f[6],
+        "incarnation": f[7],
+    }
     try:
         return READERS[kind](common, (f[9], f[10], f[11], f[12], f[13], f[15], payload))
     except BadFrame as error:

@@ -8,7 +8,7 @@ from veritydb.types.ids import Op
 from veritydb.types.limits import CATCH_UP_BYTES_MAX
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
 from veritydb.types.outcome import RECORD_BYTES
-from veritydb.vsr.envelope import BadMessage, Common, Fields, Words, common_fields
+from veritydb.vsr.envelope import BadMessage, Common, Fields, Words
 
 NO_SNAPSHOT = SnapshotRef()
 
@@ -73,11 +73,11 @@ def offer_fields(m: SnapshotOffer) -> Fields:
     return ref.op, ref.size, 0, 0, ref.digest, 1, [ref.header_hash, ref.outcomes]
 
 
-def read_offer(common: tuple[Any, ...], words: Words) -> SnapshotOffer:
+def read_offer(common: dict[str, Any], words: Words) -> SnapshotOffer:
     """Read an offer. Raises BadMessage."""
     op, size, _, _, digest, count, view = words
     if not count and not len(view) and not op:
-        return SnapshotOffer(**common_fields(common), ref=NO_SNAPSHOT)
+        return SnapshotOffer(**common, ref=NO_SNAPSHOT)
     if count != 1 or len(view) != 2 * HASH_BYTES or not op or not size:
         raise BadMessage("an offer of no possible snapshot")
     ref = SnapshotRef(
@@ -87,17 +87,15 @@ def read_offer(common: tuple[Any, ...], words: Words) -> SnapshotOffer:
         outcomes=bytes(view[HASH_BYTES:]),
         size=size,
     )
-    return SnapshotOffer(**common_fields(common), ref=ref)
+    return SnapshotOffer(**common, ref=ref)
 
 
-def read_part(common: tuple[Any, ...], words: Words) -> SnapshotPart:
+def read_part(common: dict[str, Any], words: Words) -> SnapshotPart:
     """Read a part of a snapshot. Raises BadMessage."""
     op, at, total, _, digest, count, view = words
     if count or not 0 < len(view) <= CATCH_UP_BYTES_MAX or at + len(view) > total:
         raise BadMessage(f"{len(view)} bytes at {at} of a snapshot of {total}")
-    return SnapshotPart(
-        **common_fields(common), op=Op(op), at=at, total=total, digest=digest, data=bytes(view)
-    )
+    return SnapshotPart(**common, op=Op(op), at=at, total=total, digest=digest, data=bytes(view))
 
 
 def records_bytes(history: History) -> int:
