@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 import msgspec
+from msgspec.structs import replace
 
 from simulation.disk import PowerCut, SimDisk
 from simulation.model.broken import Broken
@@ -15,7 +16,7 @@ from veritydb.storage import names
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered, Superblock, ViewState
 from veritydb.types.frame import Frame, Header
-from veritydb.types.ids import GroupId, Op
+from veritydb.types.ids import GroupId, Op, View
 from veritydb.vsr.effects import CutLog, RepairFrame, WriteFrames, WriteViewState
 
 CLUSTER = bytes(range(16))
@@ -77,10 +78,14 @@ class Images:
         self._opened: dict[int, int] = {}
         self._rotten: dict[int, tuple[tuple[str, int], ...]] = {}
 
-    def fresh(self, index: int) -> int:
-        """A directory that was just stamped."""
+    def fresh(self, index: int, view: int = 0) -> int:
+        """A directory that was just stamped, as if all had been in this view before."""
         disk = SimDisk()
         Store.format(disk, identity(index))
+        store, recovered = Store.open(disk)
+        if view:
+            state = recovered.superblock.view_state
+            store.write_superblock(replace(state, view=View(view), log_view=View(view)))
         return self._recover(disk)
 
     def write(self, image: int, write: Write) -> int:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from simulation.canaries.planting import put, replace
-from simulation.model.scopes import Scope
+from simulation.model.scopes import Begin, Scope
 from veritydb.storage import recovery
 from veritydb.types.durable import Recovered
 from veritydb.types.ids import Op
@@ -155,7 +155,7 @@ PLANTED = (
     Planted(
         "a log of an older log view counts",
         _old_log_view_counts,
-        Scope(name="two view changes", views=3, requests=1, timeouts=2),
+        Scope(name="divided", views=3, timeouts=2, begin=Begin.DIVIDED),
     ),
     Planted(
         "a rotten frame is nacked",

@@ -9,22 +9,28 @@ import msgspec
 from simulation.model.group import Group
 from simulation.model.planted import PLANTED, STATES_MAX
 from simulation.model.progress import stuck
-from simulation.model.scopes import Scope
+from simulation.model.scopes import Begin, Scope
 from simulation.model.search import Report, Search
 from simulation.model.traces import lines
 from simulation.model.variants import VARIANTS
 
+SAMPLED = 150_000
 SCOPES = (
-    Scope(name="requests", views=1, requests=3, heartbeats=2),
-    Scope(name="view changes", views=3, requests=1, timeouts=2),
-    Scope(name="two requests", views=2, requests=2, timeouts=1),
-    Scope(name="crash", views=2, requests=1, timeouts=1, crashes=1),
-    Scope(name="two crashes", views=3, requests=1, crashes=2),
-    Scope(name="crash, two requests", views=2, requests=2, crashes=1, states=400_000),
-    Scope(name="rot", views=2, requests=1, timeouts=1, crashes=1, rots=1, states=400_000),
-    Scope(name="reads", views=2, requests=1, timeouts=1, reads=1, states=400_000),
-    Scope(name="heartbeats", views=2, requests=1, timeouts=1, heartbeats=1, states=400_000),
-    Scope(name="first start", views=2, requests=1, genesis=True, states=400_000),
+    Scope(name="view change", views=2, requests=1, timeouts=2, states=1_200_000),
+    Scope(name="requests", views=1, requests=2, heartbeats=1, states=SAMPLED),
+    Scope(name="divided", views=3, timeouts=2, begin=Begin.DIVIDED, states=SAMPLED),
+    Scope(name="divided, crash", views=3, crashes=1, begin=Begin.DIVIDED, states=SAMPLED),
+    Scope(name="two requests", views=2, requests=2, timeouts=1, states=SAMPLED),
+    Scope(name="crash", views=2, requests=1, crashes=1),
+    Scope(
+        name="crash, and patience ends", views=2, requests=1, timeouts=1, crashes=1, states=SAMPLED
+    ),
+    Scope(name="two crashes", views=3, requests=1, crashes=2, states=SAMPLED),
+    Scope(name="crash, two requests", views=2, requests=2, crashes=1, states=SAMPLED),
+    Scope(name="rot", views=2, requests=1, timeouts=1, crashes=1, rots=1, states=SAMPLED),
+    Scope(name="reads", views=2, requests=1, timeouts=1, reads=1, states=SAMPLED),
+    Scope(name="heartbeats", views=2, requests=1, timeouts=1, heartbeats=1, states=SAMPLED),
+    Scope(name="first start", views=2, requests=1, begin=Begin.START, states=SAMPLED),
 )
 """What is searched: all of it up to the bounds, or as far as `states` goes."""
 SMALL = (

@@ -1,6 +1,6 @@
 """Within which bounds is searched."""
 
-from collections.abc import Iterator
+from enum import Enum
 
 import msgspec
 
@@ -9,11 +9,20 @@ BITS = 4
 KINDS = ("requests", "timeouts", "crashes", "heartbeats", "rots", "reads")
 
 
+class Begin(Enum):
+    """Where a search begins."""
+
+    START = "first start"
+    REST = "at rest in view 1"
+    DIVIDED = "view 2 without the primary of view 1"
+
+
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """What may happen how often, all replicas together. Messages are never bounded.
 
-    `views`: none later than this is entered; the search begins in view 1, or in view 0 with the
-    first start of all if `genesis`. `depth` and `states` end a search that is not complete by then.
+    `views`: none later than this is entered. Replicas are born in view `born`: which makes no
+    difference, but that numbers are others. `depth` and `states` end a search that is not complete
+    by then.
     """
 
     name: str
@@ -24,7 +33,8 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
     heartbeats: int = 0
     rots: int = 0
     reads: int = 0
-    genesis: bool = False
+    begin: Begin = Begin.REST
+    born: int = 0
     depth: int = 1_000
     states: int = 1 << 40
 
@@ -43,9 +53,3 @@ def one(kind: str) -> int:
 def left(budget: int, kind: str) -> int:
     """How many of a kind are left."""
     return budget >> BITS * KINDS.index(kind) & (1 << BITS) - 1
-
-
-def spent(scope: Scope, budget: int) -> Iterator[tuple[str, int]]:
-    """What was used up so far."""
-    for kind in KINDS:
-        yield kind, getattr(scope, kind) - left(budget, kind)

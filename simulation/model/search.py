@@ -38,7 +38,7 @@ class Search:
         """Begin with the scope's first state."""
         self.group = Group(scope, promises, reduce)
         self._reduce = reduce
-        first = self.group.first = first_state(self.group)
+        first = first_state(self.group)
         # States in the order in which they were found, and from which one each was.
         self.order: list[int] = [first]
         self.parents = array("q", [-1])

@@ -82,9 +82,9 @@ class Sites:
         """How many pairs of a site and an event were run."""
         return len(self._outcomes)
 
-    def boot(self, index: int) -> Outcome:
+    def boot(self, index: int, view: int) -> Outcome:
         """A replica's first start."""
-        return self._start(index, self.images.fresh(index), 0)
+        return self._start(index, self.images.fresh(index, view), 0)
 
     def outcome(self, number: int, event: Event) -> Outcome:
         """What an event does to a site. Raises Broken."""

@@ -1,41 +1,65 @@
 """The states that searches begin with."""
 
-from simulation.model.group import Group, pack
+from simulation.model.group import Chance, Group, pack
 from simulation.model.happenings import Event
 from simulation.model.images import REPLICAS
+from simulation.model.scopes import Begin
+from simulation.model.traces import Replay
 
-WRITES = 100
+OLD, NEW = 14, 13
+"""Requests that were proposed before the search began."""
 
 
 def first_state(group: Group) -> int:
-    """Three new replicas; unless the scope is about their first start, at rest in view 1."""
-    boots = [group.sites.boot(index) for index in range(REPLICAS)]
-    sites = [boot.site for boot in boots]
-    sent = [number for boot in boots for number in boot.sends]
-    if not group.scope.genesis:
-        rest(group, sites, sent)
-        assert all(group.sites.facts[site].view == 1 for site in sites)
-        sent = []
-    actors = [group.actor(site, 0) for site in sites]
-    for number in sent:
-        target = group.sites.targets[number]
-        actors[target] = group.post(actors[target], group.inbox((number,)))
-    return pack((actors[0], actors[1], actors[2]), 0, group.scope.budget())
+    """Where the scope begins; the group takes note of it."""
+    boots = [group.sites.boot(index, group.scope.born) for index in range(REPLICAS)]
+    actors = [group.actor(boot.site, 0) for boot in boots]
+    for boot in boots:
+        for number in boot.sends:
+            target = group.sites.targets[number]
+            actors[target] = group.post(actors[target], group.inbox((number,)))
+    group.first = pack((actors[0], actors[1], actors[2]), 0, group.scope.budget())
+    if group.scope.begin == Begin.START:
+        return group.first
+    replay = Replay(group)
+    rest(replay, (0, 1, 2))
+    # From here on what was said before is said no more: nobody could hear it for the first time.
+    sites = [group.actors[actor][0] for actor in replay.actors]
+    replay.actors = tuple(group.actor(site, 0) for site in sites)  # type: ignore[assignment]
+    if group.scope.begin == Begin.DIVIDED:
+        divide(replay)
+    group.first = pack(replay.actors, replay.agreed, group.scope.budget())
+    return group.first
 
 
-def rest(group: Group, sites: list[int], sent: list[int]) -> None:
-    """Let all writes end and all messages arrive, in the order in which they were sent."""
-    pending = list(sent)
+def divide(replay: Replay) -> None:
+    """The primary of view 1 has an op of its own; the others are in view 2 and agree on another.
 
-    def step(index: int, event: Event) -> None:
-        outcome = group.sites.outcome(sites[index], event)
-        sites[index] = outcome.site
-        pending.extend(outcome.sends)
+    All that they said is still on its way to it, and what it said to them.
+    """
+    replay.take(1, Chance(Event("propose", OLD)))
+    rest(replay, (1,))
+    replay.step(2, Event("suspect"))
+    replay.step(0, Event("suspect"))
+    rest(replay, (2, 0), deaf_to=1)
+    replay.take(2, Chance(Event("propose", NEW)))
+    rest(replay, (2, 0), deaf_to=1)
+    assert replay.group.agreement.length(replay.agreed) == 1
 
-    while pending or any(group.sites.all[site].queue for site in sites):
-        for index in range(REPLICAS):
-            while group.sites.all[sites[index]].queue:
-                step(index, Event("write", 1))
-        if pending:
-            number = pending.pop(0)
-            step(group.sites.targets[number], Event("deliver", number))
+
+def rest(replay: Replay, indexes: tuple[int, ...], deaf_to: int = -1) -> None:
+    """Let all writes of some replicas end, and all messages arrive there, until nothing is new."""
+    group = replay.group
+    heard: set[tuple[int, int]] = set()
+    again = True
+    while again:
+        again = False
+        for index in indexes:
+            while group.sites.all[group.actors[replay.actors[index]][0]].queue:
+                replay.step(index, Event("write", 1))
+                again = True
+            for number in group.inboxes[group.actors[replay.actors[index]][1]]:
+                sender = group.sites.messages[number].sender
+                if (index, number) not in heard and sender != deaf_to:
+                    heard.add((index, number))
+                    again = replay.step(index, Event("deliver", number)) or again

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from simulation.model.broken import Broken
-from simulation.model.group import Group, Move, unpack
+from simulation.model.group import Chance, Group, Move, unpack
 from simulation.model.happenings import Event
 from simulation.model.images import REPLICAS
 from veritydb.vsr import effects as fx
@@ -24,11 +24,14 @@ class Replay:
 
     def step(self, index: int, event: Event) -> bool:
         """Let something happen. False if it cannot, here. Raises Broken."""
+        chances = self.group.chances(self.actors[index])
+        chance = next((each for each in chances if each.event == event), None)
+        return chance is not None and self.take(index, chance)
+
+    def take(self, index: int, chance: Chance) -> bool:
+        """Let something happen, whether it would or not. False if nothing came of it."""
         group = self.group
         actor = self.actors[index]
-        chance = next((each for each in group.chances(actor) if each.event == event), None)
-        if chance is None:
-            return False
         self.move = group.move(group.actors[actor][0], chance)
         if self.move is None:
             return False

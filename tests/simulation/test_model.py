@@ -127,6 +127,15 @@ def test_reduction_loses_no_state_of_the_replicas() -> None:
     assert len(less.order) * 2 < len(more.order)
 
 
+@pytest.mark.parametrize("born", [1, 2])
+def test_in_which_view_it_begins_makes_no_difference(born: int) -> None:
+    """Every view has another primary: what is found of one is so for all."""
+    _, here = searched(Scope(name="", views=1, requests=1), reduce=False)
+    _, there = searched(Scope(name="", views=1 + born, requests=1, born=born), reduce=False)
+    assert here.complete and there.complete
+    assert (here.states, here.transitions) == (there.states, there.transitions)
+
+
 # -- what it finds
 
 
