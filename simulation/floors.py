@@ -19,7 +19,7 @@ class Floor(NamedTuple):
     """One row: what is missing if there is less than `least` of it."""
 
     what: str
-    holds: Callable[[Plan], bool]
+    holds: Callable[[Plan, Counts], bool]
     seen: Callable[[Counts], int]
     least: Callable[[Plan], int]
 
@@ -28,39 +28,42 @@ def _sum(*names: str) -> Callable[[Counts], int]:
     return lambda counts: sum(counts.get(name, 0) for name in names)
 
 
-def _always(plan: Plan) -> bool:
+def _always(plan: Plan, counts: Counts) -> bool:
     return True
 
 
-def _replicated(plan: Plan) -> bool:
+def _ended(plan: Plan, counts: Counts) -> bool:
+    """Not where it was proved that the core that healed cannot go on."""
+    return not counts.get("core.excused")
+
+
+def _replicated(plan: Plan, counts: Counts) -> bool:
     return REPLICAS[plan.shape] > 1
 
 
+def _shaken(plan: Plan, counts: Counts) -> bool:
+    return REPLICAS[plan.shape] > 1 and not {*plan.faults}.isdisjoint(SHAKING)
+
+
+SHAKING = ("crash", "crash-loop", "power-cut", "step-down")
+_ANSWERS = _sum("client.answers", "client.reads")
 FLOORS = (
-    Floor(
-        "answers",
-        _always,
-        _sum("client.answers", "client.reads"),
-        lambda plan: plan.requests * 6 // 10,
-    ),
-    Floor("requests accepted", _always, _sum("code.OK"), lambda plan: plan.requests // 4),
+    Floor("answers", _always, _ANSWERS, lambda plan: plan.requests // 5),
+    Floor("answers", _ended, _ANSWERS, lambda plan: plan.requests * 6 // 10),
+    Floor("requests accepted", _ended, _sum("code.OK"), lambda plan: plan.requests // 4),
     Floor("messages", _replicated, _sum("messages"), lambda plan: 150),
-    Floor(
-        "view changes or restarts",
-        lambda plan: (
-            _replicated(plan) and {"crash", "power-cut", "step-down"} & {*plan.faults} != set()
-        ),
-        _sum("role-changes", "crashes"),
-        lambda plan: 1,
-    ),
+    Floor("changes of roles", _shaken, _sum("role-changes"), lambda plan: 4),
 )
 
 
 def missing(plan: Plan, counts: Counts) -> str:
     """What there was too little of, or nothing."""
     for floor in FLOORS:
-        if floor.holds(plan) and floor.seen(counts) < floor.least(plan):
+        if floor.holds(plan, counts) and floor.seen(counts) < floor.least(plan):
             return f"{floor.seen(counts)} {floor.what}, less than {floor.least(plan)}"
+    idle = [fault for fault in plan.faults if not counts.get(f"fault.{fault}")]
+    if idle:
+        return f"drawn, and never happened: {', '.join(idle)}"
     if not plan.faults and counts.get("client.gave-up", 0):
         return "requests given up in a run without faults"
     return ""

@@ -101,3 +101,22 @@ def test_a_range_of_seeds_from_the_command_line(
     ]
     assert main(arguments) == 0
     assert "2 seeds, 0 failed, 0 empty" in capsys.readouterr().out
+
+
+TRIPWIRE = """
+import sys
+from simulation.run import simulate
+assert simulate(3).failure is None
+reached = set()
+outside = ("open", "os", "socket", "subprocess", "tempfile", "shutil", "ctypes", "mmap")
+sys.addaudithook(lambda name, _: reached.add(name) if name.split(".")[0] in outside else None)
+assert simulate(3).failure is None
+print(sorted(reached))
+"""
+
+
+def test_a_run_reaches_nothing_outside_of_its_memory() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRIPWIRE], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stdout + done.stderr

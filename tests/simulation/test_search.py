@@ -146,5 +146,10 @@ def test_floors_name_what_is_missing() -> None:
     assert "answers" in floors.missing(plan, {**enough, "client.answers": 3})
     assert "accepted" in floors.missing(plan, {**enough, "code.OK": 3})
     assert "messages" in floors.missing(plan, {**enough, "messages": 3})
+    fault = plan.faults[0]
+    assert fault in floors.missing(plan, {**enough, f"fault.{fault}": 0})
+    excused = {**enough, "client.answers": 60, "code.OK": 20, "core.excused": 1}
+    assert floors.missing(plan, excused) == ""
+    assert "answers" in floors.missing(plan, {**excused, "client.answers": 10})
     calm = next(made for made in map(make, range(1, 100)) if not made.faults)
     assert "given up" in floors.missing(calm, {**enough, "client.gave-up": 1})
