@@ -22,6 +22,9 @@ class Owner(Protocol):
     def disk_delay(self, mean: int) -> int:
         """How long an operation takes."""
 
+    def misread(self) -> bool:
+        """Whether the next read is to fail."""
+
     def disk_failed(self) -> None:
         """An operation reported an error."""
 
@@ -50,6 +53,9 @@ class ThreadedDisk:
     def read(self, name: str, at: int, size: int) -> bytes:
         """See `Disk`."""
         self._before(READ_MEAN)
+        if current() is not None and self._owner.misread():
+            self._owner.disk_failed()
+            raise DiskError(f"cannot read {name}: simulated EIO")
         return self._disk.read(name, at, size)
 
     def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:

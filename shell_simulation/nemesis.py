@@ -37,6 +37,7 @@ class Nemesis:
             "slow-net": self._slow_net,
             "flip": self._flip,
             "eio": self._eio,
+            "eio-read": self._eio_read,
             "full": self._full,
             "slow-disk": self._slow_disk,
             "stall": self._stall,
@@ -160,6 +161,11 @@ class Nemesis:
         when = disk.operations + self._choices.choose("nemesis.operation", EIO_WITHIN)
         self._note("eio", home.name, when)
         disk.errors[when] = DiskError("simulated EIO")
+
+    def _eio_read(self) -> None:
+        home = self._cluster.homes[self._choices.pick("nemesis.eio-read", NODES)]
+        self._note("eio of a read", home.name)
+        home.misreads = 1
 
     def _full(self) -> None:
         home = self._cluster.homes[self._choices.pick("nemesis.full", NODES)]

@@ -17,6 +17,7 @@ KINDS = (
     "slow-net",
     "flip",
     "eio",
+    "eio-read",
     "full",
     "slow-disk",
     "stall",

@@ -59,6 +59,7 @@ class Home:
         self.skew = choices.between("clock.skew", -skew, skew)
         self.disks: dict[str, SimDisk] = {}
         self.slow = 1
+        self.misreads = 0
         self.free = ROOM
         incarnations = {}
         for part in config.groups_of(name):
@@ -93,6 +94,7 @@ class Home:
     def heal(self) -> None:
         """Nothing is wrong with it from now on."""
         self.slow = 1
+        self.misreads = 0
         self.make_room()
         for disk in self.disks.values():
             disk.errors.clear()
@@ -336,8 +338,15 @@ class Process:
         label = f"disk.{self.name}"
         return mean // 4 + self.world.choices.exponential(label, mean * self.home.slow)
 
+    def misread(self) -> bool:
+        """Whether the medium cannot be read just now."""
+        if self.home.misreads:
+            self.home.misreads -= 1
+            return True
+        return False
+
     def disk_failed(self) -> None:
-        """A write or a sync reported an error: what may follow is the end, and nothing else."""
+        """A read, write or sync reported an error: what may follow is the end, and nothing else."""
         self.broken = True
         self.world.note(self.name, "disk error")
 

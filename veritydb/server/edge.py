@@ -214,7 +214,7 @@ class Edge:
         """Run a read on a reader thread. Raises Refused for what cannot be read here and now."""
         reader = self._readers[one.part.number]
         try:
-            return await self._loop.run_in_executor(self._pool, work, reader)
+            return await self._loop.run_in_executor(self._pool, one.stopping(lambda: work(reader)))
         except Unreadable as found:
             if one.missing(found.op):
                 raise not_here_yet() from None

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from veritydb.server.machine import Machine, OpenDisk
 from veritydb.server.recent import Recent
 from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
+from veritydb.storage.disk import DiskError
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import Op
@@ -37,6 +38,7 @@ from veritydb.vsr.events import (
 )
 from veritydb.vsr.messages import Message
 
+T = TypeVar("T")
 Send = Callable[[int, int, Message], None]
 Fatal = Callable[[str, BaseException | str], None]
 
@@ -178,6 +180,22 @@ class Hosted:
             self._deliver([event])
 
         self._pool.submit(run)
+
+    async def work(self, job: Callable[[], T]) -> T:
+        """Run a job on a thread, from Trio."""
+        return await self.machine.work(self.stopping(job))
+
+    def stopping(self, job: Callable[[], T]) -> Callable[[], T]:
+        """The same job for a thread, but a disk that fails under it ends this process."""
+
+        def run() -> T:
+            try:
+                return job()
+            except DiskError as error:
+                self._fatal("reader", error)
+                raise
+
+        return run
 
     def index(self, effect: fx.IndexRuns) -> None:
         """Tell the stream index."""

@@ -23,15 +23,15 @@ MIB = 1 << 20
 
 async def keep_index(one: Hosted) -> None:
     """Write new rows now and then; fill what is missing."""
-    reader, work = LogReader(one.recent, one.index_file), one.machine.work
+    reader = LogReader(one.recent, one.index_file)
     while True:
         await trio.sleep(FLUSH_SECONDS)
         index = one.index_file
         try:
             if index.pending():
-                await work(index.flush)
+                await one.work(index.flush)
             while index.gap is not None:
-                await work(lambda: fill_some(reader, one))
+                await one.work(lambda: fill_some(reader, one))
                 await trio.lowlevel.checkpoint()
         except WrongIndex as error:
             one.index_damaged(type(error).__name__)

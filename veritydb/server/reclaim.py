@@ -30,7 +30,7 @@ class Reclaimer:
     def __init__(self, one: Hosted) -> None:
         self._one = one
         self._reader = LogReader(one.recent, one.index_file)
-        self._work = one.machine.work
+        self._work = one.work
 
     async def turn(self) -> None:
         """Do what is due now. Streams whose entries are still in the active segment wait."""
