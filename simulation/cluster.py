@@ -445,6 +445,10 @@ class Cluster(Evidence):
         data = self.disks[key].surviving(names.JOURNAL, op * RECORD_BYTES, RECORD_BYTES)
         return journal.decode(data, op, self.identity(self.group(key[0]), key[1]))[1]
 
+    def kernel_of(self, key: Replica) -> int:
+        """The newest version of the kernel that a replica's program knows."""
+        return KERNEL_VERSION + self.boxes[self.group(key[0]).nodes[key[1]]].newest
+
     def scrub(self) -> None:
         """Have everybody read all of its log, over and over."""
         for box in self.boxes:

@@ -205,12 +205,11 @@ SHAPES = (
 )
 
 
-def cut(world: World, nodes: int, clients: int) -> tuple[str, set[tuple[int, int]]]:
-    """Draw a partition: its name and the directed links it cuts."""
+def cut(world: World, nodes: int, clients: int, victim: int) -> tuple[str, set[tuple[int, int]]]:
+    """Draw a partition, of one node from the others for the most part: its name and the links."""
     choices = world.choices
     everyone = [*range(nodes), *(CLIENTS + client for client in range(clients))]
     shape = choices.pick("cut.shape", SHAPES)
-    victim = choices.choose("cut.victim", nodes)
     others = [end for end in range(nodes) if end != victim]
     if shape == "alone":
         rest = [end for end in everyone if end != victim]

@@ -45,7 +45,7 @@ WEIGHTS = (
     ("seal", 1),
     ("truncate", 3),
     ("retain", 2),
-    ("read", 12),
+    ("read", 24),
     ("misplaced", 2),
     ("stranger", 2),
     ("rules", 2),

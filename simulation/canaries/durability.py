@@ -155,20 +155,6 @@ def _memory_put_back() -> None:
     put(Store, "write_superblock", old)
 
 
-def _oldest_superblock() -> None:
-    """Of two superblocks that are vouched for, the older one is believed."""
-    choose = superblock.choose
-
-    def oldest(copies: Any) -> Any:
-        choice = choose(copies)
-        older = [copy for copy in copies if copy is not None]
-        if choice is None or not older:
-            return choice
-        return superblock.Choice(min(older, key=lambda copy: copy.sequence), choice.stale)
-
-    replace(choose, oldest)
-
-
 def _starts_empty() -> None:
     """A restart forgets what is in the log and not yet in a snapshot."""
     recover = recovery.recover
@@ -219,7 +205,6 @@ CANARIES = (
     Canary("folder not synced", "of a new segment", LOST, _folder_not_synced),
     Canary("memory dropped", "a superblock is not written", VIEWS, _memory_dropped, (17,)),
     Canary("memory put back", "by naming a snapshot", VIEWS, _memory_put_back, (2, 17)),
-    Canary("oldest superblock", "is believed at a start", VIEWS, _oldest_superblock, (2,)),
     Canary("starts empty", "the log's end is forgotten", LOST, _starts_empty, (4,)),
     Canary("vouches for a snapshot's frames", "", LOST, _acknowledges_what_it_lacks, (21, 37)),
     Canary("commits what is held", "", ("durability", ASSERTED), _commits_what_is_held, (10, 39)),

@@ -262,7 +262,7 @@ CANARIES = (
     Canary("late registration counts", "", ("sessions",), _late_registration_counts, (28,)),
     Canary("results forgotten", "before acked", (*TWICE, "replies", ASSERTED), _window_ends_early),
     Canary("sessions left out", "of a snapshot", STATES, _sessions_left_out, (27,)),
-    Canary("snapshot in any order", "", ("snapshots",), _snapshot_in_any_order, (43,)),
+    Canary("snapshot in any order", "", ("snapshots", "state"), _snapshot_in_any_order, (43,)),
     Canary("origins not checked", "", ("exactly-once",), _origins_not_checked),
     Canary("batch ids not checked", "", ("exactly-once",), _batches_not_checked),
     Canary("expectations ignored", "", ("streams",), _expectations_ignored),

@@ -5,13 +5,12 @@ from typing import Any
 import msgspec
 
 from simulation.canaries.planting import Canary, put, replace
-from veritydb.storage import decisions, journal, recovery, segments
+from veritydb.storage import decisions, recovery, segments
 from veritydb.storage.decisions import Decision
-from veritydb.storage.journal import RecordState
 from veritydb.storage.store import Store
 from veritydb.types import frame as frames
 from veritydb.types.durable import Recovered
-from veritydb.types.frame import BadFrame, Frame
+from veritydb.types.frame import Frame
 from veritydb.vsr import repair, view_change
 from veritydb.vsr import replica as vsr_replica
 from veritydb.vsr.state import State
@@ -112,21 +111,6 @@ def _repair_not_checked() -> None:
     replace(frames.verify_root, lambda frame: True)
 
 
-def _record_of_another_op() -> None:
-    """A record counts wherever it stands."""
-
-    def decode(data: bytes, op: int, who: Any) -> Any:
-        if not any(data):
-            return RecordState.BLANK, None
-        try:
-            header = frames.parse_header(data[16 : 16 + frames.HEADER_BYTES])
-        except BadFrame:
-            return RecordState.ROTTEN, None
-        return RecordState.VALID, header
-
-    replace(journal.decode, decode)
-
-
 def _asks_without_pause() -> None:
     fetch = repair.fetch
 
@@ -150,6 +134,5 @@ CANARIES = (
     Canary("scrub ignores rot", "", ("liveness", "disks"), _scrub_ignores_rot),
     Canary("repair not written", "", ("disks", "liveness", "durability"), _repair_not_written),
     Canary("repair not checked", "", (*ROTTEN, "durability"), _repair_not_checked),
-    Canary("record of another op", "misdirected", (*FORKS, *ROTTEN), _record_of_another_op, (32,)),
     Canary("asks without pause", "", ("asking",), _asks_without_pause),
 )

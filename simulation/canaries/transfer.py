@@ -73,8 +73,8 @@ def _history_cut_short() -> None:
     put(history, "on_written", enough)
 
 
-TAKEN = ("state", "agreement", "outcome-chain", "halted", "streams", ASSERTED)
-HISTORY = ("durability", "disks", "liveness")
+TAKEN = ("state", "agreement", "outcome-chain", "halted", "streams", "liveness", ASSERTED)
+HISTORY = ("durability", "disks", "liveness", "raised-BadEntry")
 CANARIES = (
     Canary("snapshot not checked", "", TAKEN, _snapshot_not_checked),
     Canary("history not proved", "", HISTORY, _history_not_proved),

@@ -99,7 +99,9 @@ def _restarted_primary_goes_on() -> None:
     begin = replica._start
 
     def going_on(s: State, recovered: Recovered) -> None:
-        if s.primary == s.index and s.log_view == s.view and s.replicas > 1:
+        whole = recovered.head_certain and not s.recovering
+        mine = s.primary == s.index and s.members[s.index] == s.incarnation
+        if whole and mine and s.log_view == s.view and s.replicas > 1:
             s.leading = True
             s.view_start = s.log.head
             return
@@ -156,23 +158,12 @@ def _start_view_says_nothing() -> None:
 
 
 def _recovering_votes() -> None:
-    """Whoever may have forgotten what it acknowledged takes part in view changes."""
-    gates = vsr_state.GATES
-
-    def voter(s: State) -> bool:
-        return s.view_durable == s.view and s.status != Status.HALTED
-
-    for kind, gate in list(gates.items()):
-        if kind.__name__ in ("StartViewChange", "DoViewChange"):
-            assert gate is not voter
-            gates[kind] = voter
-    put(vsr_state, "RECOVERING", ())
+    """Whoever has not caught up with what it may have forgotten votes after the next restart."""
     begin = replica._start
 
     def starting(s: State, recovered: Recovered) -> None:
         s.recovering = s.recovering_durable = Op(0)
-        certain = msgspec.structs.replace(recovered, head_certain=True)
-        begin(s, certain)
+        begin(s, recovered)
 
     replace(begin, starting)
 

@@ -13,7 +13,7 @@ from simulation.checkers.linearizable import Histories
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
 from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.checkers.placement import Leaks, Placement
-from simulation.checkers.replicas import Forward, Kept, Remembered, Snapshots
+from simulation.checkers.replicas import Forward, Kept, Remembered, Snapshots, Versions
 from simulation.checkers.sessions import Sessions
 from simulation.checkers.streams import Streams
 from simulation.checkers.views import Leaders, Truncation
@@ -42,6 +42,9 @@ class Questions(Protocol):
 
     def erased(self, key: Replica, segment: int) -> dict[int, list[tuple[int, int]]]:
         """Where in a segment file bytes were erased, by op."""
+
+    def kernel_of(self, key: Replica) -> int:
+        """The newest version of the kernel that a replica's program knows."""
 
     def files(self) -> dict[Replica, Files]:
         """Every replica's disk."""
@@ -93,6 +96,7 @@ class Checkers:
             Kept(),
             Remembered(),
             Snapshots(),
+            Versions(cluster.kernel_of),
             Damage(),
             Queues(),
             Calm(),

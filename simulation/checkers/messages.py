@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from simulation.checkers.base import Checker, Log, Replica, SentFact
+from simulation.checkers.base import Checker, Log, Replica, SentFact, Start
 
 NO_PROMISE = frozenset(
     {
@@ -64,30 +64,41 @@ class AcksDurable(Checker):
 
 
 class Promises(Checker):
-    """A replacement speaks only once it holds what was decided by its predecessors' word."""
+    """Whoever has lost a disk, or the end of a log, speaks only once it holds what it had promised.
+
+    That is what was decided, up to the last op that was acknowledged in its name.
+    """
 
     name: ClassVar[str] = "promises"
 
     def __init__(self, log: Log) -> None:
         """`log` is what was decided."""
         self._log = log
-        self._acked: dict[Replica, dict[int, int]] = {}
+        self._acked: dict[Replica, dict[tuple[int, int], int]] = {}
+        self._doubts: dict[tuple[Replica, int], int] = {}
+
+    def begun(self, replica: Replica, start: Start) -> None:
+        """One that is in doubt about its log is another one, as far as its word goes."""
+        if not start.certain:
+            key = (replica, start.incarnation)
+            self._doubts[key] = self._doubts.get(key, 0) + 1
 
     def sent(self, fact: SentFact) -> None:
-        """Compare with the acknowledgements of earlier incarnations."""
+        """Compare with the acknowledgements of those before."""
         acked = self._acked.setdefault(fact.sender, {})
-        acked.setdefault(fact.incarnation, 0)
+        who = (fact.incarnation, self._doubts.get((fact.sender, fact.incarnation), 0))
+        acked.setdefault(who, 0)
         if fact.kind not in ("PrepareOk", "DoViewChange"):
             return
-        if fact.incarnation < max(acked):
+        if who < max(acked):
             # What an old one says beside its successor counts for nobody.
             return
         if fact.kind == "PrepareOk" and fact.op == 0:
             # It only says that its primary was heard.
             return
         if fact.kind == "PrepareOk":
-            acked[fact.incarnation] = max(acked[fact.incarnation], fact.op)
-        before = max((op for who, op in acked.items() if who < fact.incarnation), default=0)
+            acked[who] = max(acked[who], fact.op)
+        before = max((op for other, op in acked.items() if other < who), default=0)
         promised = min(before, len(self._log.get(fact.sender[0], [])))
         if fact.op < promised:
             self.fail(f"{fact.sender} speaks for op {fact.op}; {promised} was promised in its name")

@@ -1,9 +1,11 @@
 """What must hold of one replica for as long as it lives, and over its restarts."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from simulation.checkers.base import Checker, Replica, SentFact, Standing, Start
 from veritydb.types.durable import SnapshotRef, Superblock, ViewState
+from veritydb.types.frame import Header
 from veritydb.types.limits import PIPELINE_OPS_MAX
 
 
@@ -142,6 +144,21 @@ class Remembered(Checker):
             self.fail(f"the views that {replica} remembers go from {was} to {has}")
         if found.snapshot.op < before.snapshot.op:
             self.fail(f"{replica} goes back to the snapshot of op {found.snapshot.op}")
+
+
+class Versions(Checker):
+    """No program applies an op that was made for a version of the kernel which it does not know."""
+
+    name: ClassVar[str] = "versions"
+
+    def __init__(self, newest: Callable[[Replica], int]) -> None:
+        """`newest(replica)` is the newest version that its program knows."""
+        self._newest = newest
+
+    def applied(self, replica: Replica, header: Header, body: bytes, records: bytes) -> None:
+        """Compare the op with the program."""
+        if header.kernel > self._newest(replica):
+            self.fail(f"{replica} applies op {header.op} of kernel version {header.kernel}")
 
 
 class Snapshots(Checker):

@@ -36,7 +36,13 @@ class Links(Family):
         self.cluster.network.calm()
 
     def _cut(self) -> None:
-        shape, links = cut(self.world, len(self.cluster.boxes), self.stage.clients)
+        victim = self.stage.box("cut.victim")
+        leaders = [box for box in self.cluster.boxes if box.leads]
+        if leaders and self.choices.choose("cut.leader", 2):
+            # One that does not know yet that it leads no more does the most harm.
+            victim = self.choices.pick("cut.victim", leaders)
+        nodes = len(self.cluster.boxes)
+        shape, links = cut(self.world, nodes, self.stage.clients, victim.index)
         if links:
             self.stage.fired("cut")
             self.world.note("network", (), "cut", shape)

@@ -1,0 +1,77 @@
+"""Messages: what they promise before it is true is seen."""
+
+import pytest
+
+from simulation.checkers.base import SentFact, Start
+from simulation.checkers.log import Agreement
+from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
+from simulation.world import Failure
+from tests.simulation.checkers.story import appends, checked, sent
+
+
+@pytest.mark.parametrize(
+    ("fact", "durable"),
+    [
+        (sent("StartViewChange"), (2, 2)),
+        (sent("PrepareOk"), (3, 2)),
+        (sent("DoViewChange"), (3, 2)),
+    ],
+)
+def test_a_message_of_a_view_that_may_be_forgotten_is_seen(
+    fact: SentFact, durable: tuple[int, int]
+) -> None:
+    ViewsDurable(lambda replica: (3, 3)).sent(fact)
+    ViewsDurable(lambda replica: (0, 0)).sent(fact._replace(kind="Ping"))
+    with pytest.raises(Failure):
+        ViewsDurable(lambda replica: durable).sent(fact)
+
+
+def test_an_acknowledgement_of_what_may_be_lost_is_seen() -> None:
+    AcksDurable(lambda replica, op, digest: True).sent(sent("PrepareOk"))
+    with pytest.raises(Failure):
+        AcksDurable(lambda replica, op, digest: False).sent(sent("PrepareOk"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (sent("DoViewChange"), sent("DoViewChange", content=b"another")),
+        (sent("DoViewChange"), sent("PrepareOk", view=2)),
+        (sent("Prepare"), sent("Prepare", hash=b"other")),
+    ],
+)
+def test_a_replica_that_tells_two_stories_is_seen(first: SentFact, second: SentFact) -> None:
+    checker = SameStory()
+    checker.sent(first)
+    checker.sent(first)
+    with pytest.raises(Failure):
+        checker.sent(second)
+
+
+def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
+    """Its predecessor acknowledged two ops that were decided, and a third that was not."""
+    watch = checked(Agreement)
+    appends(2).tell(watch)
+    checker = Promises(watch.log)
+    checker.sent(sent("PrepareOk", op=3, incarnation=0))
+    checker.sent(sent("Ping", incarnation=1))
+    checker.sent(sent("PrepareOk", op=2, incarnation=1))
+    checker.sent(sent("PrepareOk", op=9, incarnation=0))
+    for kind in ("PrepareOk", "DoViewChange"):
+        with pytest.raises(Failure, match="promised"):
+            checker.sent(sent(kind, op=1, incarnation=1))
+
+
+def test_a_replica_in_doubt_that_speaks_too_soon_is_seen() -> None:
+    watch = checked(Agreement)
+    appends(3).tell(watch)
+    checker = Promises(watch.log)
+    checker.begun((1, 0), Start(0))
+    checker.sent(sent("PrepareOk", op=3))
+    checker.begun((1, 0), Start(0, head=2))
+    checker.sent(sent("DoViewChange", op=2))
+    checker.begun((1, 0), Start(0, head=2, certain=False))
+    checker.sent(sent("PrepareOk", op=0))
+    checker.sent(sent("DoViewChange", op=3))
+    with pytest.raises(Failure, match="promised"):
+        checker.sent(sent("DoViewChange", op=2))
