@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from traceback import format_exc
 from typing import Any, Protocol
 
+from simulation import forgery
 from simulation.checkers.base import Replica, Watch
 from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.facts import sent_fact, standing
@@ -176,6 +177,8 @@ class Host:
 
     def receive(self, data: bytes, damaged: bool) -> None:
         """Bytes arrived that claim to be a message for this replica."""
+        if damaged:
+            forgery.try_out(data, self.world.choices)
         try:
             message = messages.decode(data)
         except messages.BadMessage:
