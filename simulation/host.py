@@ -11,6 +11,7 @@ from simulation.facts import sent_fact, standing
 from simulation.index import Index
 from simulation.ledger import Ledger
 from simulation.network import Packet
+from simulation.once import asked, received
 from simulation.reads import tokens_from
 from simulation.topology import Group
 from simulation.world import MS, Failure, World
@@ -32,7 +33,6 @@ from veritydb.types.outcome import Code
 from veritydb.vsr import effects as vsr_fx
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr import messages
-from veritydb.wire import log as commands
 
 FULL_RETRY = 50 * MS
 SCRUB_BYTES_MAX = 1 << 30
@@ -107,20 +107,19 @@ class Host:
         self._waiting: list[tuple[int, int, ReadCall]] = []
         self._committed: list[Frame] = []
         self._filling: History | None = None
+        self._last: tuple[messages.Message | None, bytes] = (None, b"")
+        """What was sent last, and its bytes: most messages go to several."""
         self._listen()
 
     def _listen(self) -> None:
         """Learn which frames the protocol says are committed; the node keeps that to itself."""
-        step, committed = self.node.replica.step, self._committed
+        commit, committed = self.node._commit, self._committed
 
-        def listening(event: vsr_ev.Event) -> list[vsr_fx.Effect]:
-            effects: list[vsr_fx.Effect] = step(event)
-            for effect in effects:
-                if type(effect) is vsr_fx.Commit:
-                    committed.append(effect.frame)
-            return effects
+        def listening(frame: Frame, out: list[fx.Effect]) -> None:
+            committed.append(frame)
+            commit(frame, out)
 
-        setattr(self.node.replica, "step", listening)  # noqa: B010
+        setattr(self.node, "_commit", listening)  # noqa: B010
 
     # -- steps
 
@@ -169,7 +168,9 @@ class Host:
         if type(message) is messages.PrepareOk:
             self._cluster.ledger.acknowledged(self.key, message.view, message.op)
         self.watch.sent(sent_fact(self.key, self.machine.life, effect.to, message))
-        data = b"".join(messages.encode(message))
+        if message is not self._last[0]:
+            self._last = (message, b"".join(messages.encode(message)))
+        data = self._last[1]
         self.world.count("messages")
         target = self.group.nodes[effect.to]
         tag = ("peer", self.group.number, type(message).__name__)
@@ -180,7 +181,7 @@ class Host:
         if damaged:
             forgery.try_out(data, self.world.choices)
         try:
-            message = messages.decode(data)
+            message = received(data)
         except messages.BadMessage:
             self.world.count("messages.bad")
             return
@@ -193,13 +194,10 @@ class Host:
     def call(self, source: int, call: Call, data: bytes) -> None:
         """A client's request, checked as the edge of a server does."""
         try:
-            entry = entries.parse(data)
+            entry, command = asked(data)
         except entries.BadEntry:
             self.world.count("entries.bad")
             return
-        command = None
-        if entry.header.kind in (Kind.COMMAND, Kind.APPEND_MANY):
-            command = commands.decode(entry.header.kind, data[entries.HEADER_BYTES :])
         code = admit(self.node.kernel, entry.header, command)
         if code != Code.OK:
             self.world.count(f"edge.{code.name}")
