@@ -2,9 +2,11 @@
 
     python -m nemesis.clients FACE URL REGION NUMBER SEED FILE
 
-FACE is `sync` (one client that waits) or `async` (several tasks that share a connection, whose
-appends travel together). It goes on until its standard input ends. Every few seconds the clients go
-on to fresh streams, so that each stream's history is short enough to be searched.
+FACE is `sync` (one client that waits), `async` (several tasks that share a connection, whose
+appends travel together) or `reader` (it only reads, and so has no reason to leave a node that is
+cut off from the others and does not know it). It goes on until its standard input ends. Every few
+seconds the clients go on to fresh streams, so that each stream's history is short enough to be
+searched.
 """
 
 import asyncio
@@ -51,6 +53,7 @@ CALL_SECONDS = 5.0
 PAUSE_SECONDS = (0.01, 0.08)
 EVENTS_MAX = 3
 BACK = 6
+READS = {"fresh": 4.0, "local": 1.0}
 CHANCES = {"append": 8, "exact": 4, "exists": 1, "fresh": 6, "local": 2, "own": 3, "seal": 0.05}
 
 
@@ -98,9 +101,12 @@ class Plan(msgspec.Struct, frozen=True):
 class Worker:
     """One client as the judge knows it: it asks one thing at a time, and remembers what it saw."""
 
-    def __init__(self, process: int, seed: str, recorder: Recorder) -> None:
-        """See the class."""
+    def __init__(
+        self, process: int, seed: str, recorder: Recorder, chances: dict[str, float] = CHANCES
+    ) -> None:
+        """`chances` weigh what it does."""
         self.process = process
+        self._chances = chances
         self.dice = random.Random(f"{seed}/{process}")
         self._recorder = recorder
         self._made = 0
@@ -117,7 +123,7 @@ class Worker:
             self._epoch, self._seen, self._own, self._sealed = epoch, {}, {}, set()
         where = dice.choice(("region", "global"))
         stream = f"{TAINT}-{where}-{epoch}"
-        [what] = dice.choices(list(CHANCES), list(CHANCES.values()))
+        [what] = dice.choices(list(self._chances), list(self._chances.values()))
         if what == "seal" and (self.process != SEALER or stream in self._sealed):
             # A second one would be told the same as the first.
             what = "fresh"
@@ -316,8 +322,9 @@ def main(face: str, url: str, region: str, number: str, seed: str, file: str) ->
     recorder = Recorder(Path(file))
     try:
         first = int(number) * SEALER
-        if face == "sync":
-            work(url, Region(region), Worker(first, seed, recorder), over)
+        if face != "async":
+            chances = READS if face == "reader" else CHANCES
+            work(url, Region(region), Worker(first, seed, recorder, chances), over)
         else:
             workers = [Worker(first + task, seed, recorder) for task in range(TASKS)]
             asyncio.run(work_together(url, Region(region), workers, over))

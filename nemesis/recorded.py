@@ -9,7 +9,7 @@ from nemesis.history import read
 from nemesis.nodes import Stuck
 from nemesis.taint import found_in
 
-FACES = ("sync", "async", "sync")
+FACES = ("sync", "async", "reader", "sync")
 PATIENCE_SECONDS = 60.0
 SAID = 1_000
 
