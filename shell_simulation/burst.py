@@ -5,8 +5,10 @@ from typing import Any
 
 import trio
 
-from shell_simulation.client import GROUP, STREAMS, Client, Line, Lost, Request, Told
+from shell_simulation.client import GROUP, Client
 from shell_simulation.cluster import Cluster
+from shell_simulation.history import Request, Told
+from shell_simulation.line import STREAMS, Line, Lost
 from shell_simulation.rpc import new_params
 from simulation.workload import TENANT, Draft, ids
 from simulation.world import MS

@@ -1,222 +1,32 @@
 """Clients: Trio tasks that append and read over simulated connections, and remember all of it."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import trio
 
+from shell_simulation.history import History, Request, Seen, Told
+from shell_simulation.line import STREAMS, Line, Lost
 from shell_simulation.network import Connection, Network
-from shell_simulation.rpc import Stream, new, new_params, opened
+from shell_simulation.rpc import new_params
 from shell_simulation.world import World
 from simulation.checkers.base import TOKEN
 from simulation.clocks import EPOCH
 from simulation.topology import REGION_A, Group
 from simulation.workload import TENANT, Draft, Known, Workload
-from simulation.world import MS, SECOND
-from veritydb.server.streams import SCHEMA
+from simulation.world import MS
 from veritydb.types.entry import EXPECT_ANY, EntryHeader, Kind
 from veritydb.types.errors import EdgeCode
 from veritydb.types.ids import GroupId, StreamId
 from veritydb.types.outcome import Code
 
-STREAMS = SCHEMA.Streams
 GROUP = Group(GroupId(1), REGION_A, (0, 1, 2))
 CONNECT_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 THINK_MEAN = 50 * MS
 ATTEMPTS = 6
-HELLO_BYTES = 64
 TIMEOUTS_MS = (30, 100, 1_000, 5_000)
 ANYBODY_PPM = 250_000
-AT_ONCE = 50 * MS
-PATIENCE = {"hello": 1 * SECOND, "append": 500 * MS, "create": 500 * MS, "read": 5 * SECOND}
-"""By how much the server may exceed what a call gives it."""
-
-
-class Lost(Exception):
-    """The connection ended before the answer came, or none could be made."""
-
-
-class Told(NamedTuple):
-    """What the log says of a request, as the client heard it."""
-
-    code: Code
-    op: int
-    base: int
-    events: int
-    stream: int
-
-
-class Request(msgspec.Struct):
-    """A request and all that became of it."""
-
-    client: int
-    draft: Draft
-    invoked: int
-    floor: int
-    """The highest op that any client knew of when it was invoked."""
-    told: list[Told] = msgspec.field(default_factory=list)
-    surely_not: bool = True
-    """Every attempt so far was answered with `not applied`."""
-
-
-class Seen(NamedTuple):
-    """What a read showed."""
-
-    client: int
-    node: int
-    stream: int
-    applied: int
-    floor_op: int
-    next: int
-    floor: int
-    first: int
-    tokens: tuple[bytes, ...]
-
-
-class History:
-    """What all clients did and heard."""
-
-    def __init__(self) -> None:
-        """Nothing yet."""
-        self.requests: list[Request] = []
-        self.seen: list[Seen] = []
-        self.highest = 0
-
-    def tell(self, request: Request, told: Told) -> None:
-        """A client learns what became of a request."""
-        request.told.append(told)
-        self.highest = max(self.highest, told.op)
-
-
-class Line:
-    """A client's connection to one node."""
-
-    def __init__(self, world: World, connection: Connection, number: int) -> None:
-        self.ended = False
-        self._world = world
-        self._connection = connection
-        self._keys = 0
-        self._waiting: dict[int, Callable[[bool], None]] = {}
-        self._handler: Any = None
-        self._identity = number.to_bytes(16, "big")
-        connection.sides[0].ended = self._end
-
-    def _end(self) -> None:
-        self.ended = True
-        waiting = list(self._waiting.values())
-        self._waiting.clear()
-        for end in waiting:
-            end(False)
-
-    def close(self) -> None:
-        """Go away without a word about what is under way."""
-        self._connection.close(0)
-
-    async def open(self) -> None:
-        """Greet. Raises Lost."""
-        found: list[Any] = []
-        over = trio.Event()
-        key = self._send(
-            lambda stream: opened(stream.offered, self._identity, found),
-            lambda took: HELLO_BYTES,
-            lambda came: over.set(),
-            PATIENCE["hello"],
-        )
-        await self._answer(key, over)
-        if not found:
-            raise Lost
-        self._handler = found[0]
-
-    async def call(self, method: str, params: Any) -> Any:
-        """Call a method of `Streams`. Raises Lost."""
-        over, box = trio.Event(), list[Any]()
-
-        def end(results: Any) -> None:
-            box.append(results)
-            over.set()
-
-        key = self.send(method, params, end)
-        await self._answer(key, over)
-        if box[0] is None:
-            raise Lost
-        return box[0]
-
-    def send(self, method: str, params: Any, end: Callable[[Any], None]) -> int:
-        """Call a method of `Streams`; `end` gets its results, or None. Raises Lost."""
-        results = new(STREAMS.schema.methods[method].result_type)
-        context = Context(params.as_reader(), results)
-        call = getattr(self._handler, f"{method}_context")
-        wait = PATIENCE[method] + MS * (
-            params.timeoutMs if method == "append" else params.req.timeoutMs
-        )
-
-        def answered(took: int) -> int:
-            if method == "append":
-                self._check(results, took)
-            return 8 * int(results.total_size.word_count)
-
-        return self._send(
-            lambda _: call(context),
-            answered,
-            lambda came: end(results.as_reader() if came else None),
-            wait,
-        )
-
-    def _check(self, results: Any, took: int) -> None:
-        """Whoever asks for too much hears so at once."""
-        refused = results.res.refused if str(results.res.which()) == "refused" else None
-        if refused is None:
-            self._world.acknowledged()
-        elif refused.code == EdgeCode.OVERLOADED and took > AT_ONCE:
-            self._world.fail("overload", f"refused after {took} ns, not at once")
-
-    def _send(
-        self,
-        work: Callable[[Stream], Any],
-        size: Callable[[int], int],
-        end: Callable[[bool], None],
-        patience: int,
-    ) -> int:
-        if self.ended:
-            raise Lost
-        self._keys += 1
-        key, connection = self._keys, self._connection
-        self._waiting[key] = end
-
-        def answered() -> None:
-            heard = self._waiting.pop(key, None)
-            if heard is not None:
-                heard(True)
-
-        def done(took: int) -> None:
-            stream: Stream = connection.sides[1].stream
-            stream.transport.reply(stream.gate, size(took), answered)
-
-        def arrive() -> None:
-            stream: Stream = connection.sides[1].stream
-            stream.begin(key, lambda: work(stream), done, patience)
-
-        connection.send(1, arrive)
-        return key
-
-    async def _answer(self, key: int, over: trio.Event) -> None:
-        """Wait for an answer; who does not wait any longer says so."""
-        try:
-            await over.wait()
-        except trio.Cancelled:
-            self._waiting.pop(key, None)
-            connection = self._connection
-            connection.send(1, lambda: connection.sides[1].stream.cancel(key))
-            raise
-
-
-class Context(NamedTuple):
-    """What a handler gets."""
-
-    params: Any
-    results: Any
 
 
 class Client:

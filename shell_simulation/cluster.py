@@ -5,8 +5,9 @@ from pathlib import Path
 import trio
 
 from shell_simulation.client import GROUP
+from shell_simulation.home import Home
 from shell_simulation.network import Network
-from shell_simulation.process import Home, Process
+from shell_simulation.process import Process
 from shell_simulation.world import World
 from simulation.topology import CLUSTER, REGION_A
 from simulation.world import MS

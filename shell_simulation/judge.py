@@ -4,7 +4,8 @@ The checkers are those of `simulation`. They get what was decided from the disks
 and nothing from the server's memory.
 """
 
-from shell_simulation.client import GROUP, History, Request, Told
+from shell_simulation.client import GROUP
+from shell_simulation.history import History, Request, Told
 from simulation.checkers.base import Answer, Checker, Decided, Log, ReadAnswer, Start, Watch
 from simulation.checkers.base import Request as Asked
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies

@@ -226,11 +226,3 @@ class Network:
         """Both sides know that it is over."""
         if all(side.closed for side in connection.sides):
             self._connections.pop(connection.number, None)
-
-    def between(self, end: Any) -> list[Connection]:
-        """The connections of somebody."""
-        return [
-            connection
-            for connection in self._connections.values()
-            if any(side.owner is end for side in connection.sides)
-        ]

@@ -1,34 +1,23 @@
-"""A node's machine, and one life after another of the process that runs the server on it."""
+"""One life of a node: the process that runs the server, from its start to its end."""
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import Executor
-from pathlib import Path
-from typing import Any, TypeVar
 
 import trio
 
-from shell_simulation.disk import ThreadedDisk
+from shell_simulation.home import Home
 from shell_simulation.loop import Died, ProcessLoop
+from shell_simulation.machine import SimMachine
 from shell_simulation.network import Connection, Network
 from shell_simulation.rpc import PeerLine, Stream
-from shell_simulation.threads import Readers, SimCondition, SimThread, Threads
+from shell_simulation.threads import Threads
 from shell_simulation.world import World
-from simulation.clocks import EPOCH
-from simulation.disk import SimDisk
-from veritydb.server.config import Config
-from veritydb.server.datadir import BORN, DataDir, Stamp, identity
 from veritydb.server.failures import StartError
 from veritydb.server.log import Log
-from veritydb.server.machine import Machine
 from veritydb.server.node_server import NodeServer
-from veritydb.storage.store import Store
 
-T = TypeVar("T")
 TO_END_SECONDS = 20.0
 """How long a graceful end may take."""
-ROOM = 1 << 40
 
 
 class Quiet:
@@ -45,148 +34,6 @@ class Quiet:
 
     def flush(self) -> None:
         """See `TextIO`."""
-
-
-class Home:
-    """What a node has that outlives its process: its disks, its clock, its directory."""
-
-    def __init__(self, world: World, config: Config, name: str, folder: Path, skew: int) -> None:
-        """An empty, stamped directory. The wall clock is off by up to `skew`."""
-        self.name = name
-        self.world = world
-        self.config = config
-        choices = world.choices
-        self.skew = choices.between("clock.skew", -skew, skew)
-        self.disks: dict[str, SimDisk] = {}
-        self.slow = 1
-        self.misreads = 0
-        self.free = ROOM
-        incarnations = {}
-        for part in config.groups_of(name):
-            disk = self.disks[part.name] = SimDisk()
-            Store.format(disk, identity(config, name, part.number, 0))
-            (folder / "groups" / part.name).mkdir(parents=True)
-            if len(part.replicas) == 1:
-                (folder / "groups" / part.name / BORN).touch()
-            incarnations[str(part.number)] = 0
-        self._stamp = Stamp(
-            format=1,
-            cluster=config.cluster_id.hex(),
-            node=name,
-            region=config.node(name).region,
-            instance=choices.bytes("instance", 16).hex(),
-            incarnations=incarnations,
-        )
-        self._folder = folder
-
-    def fill(self) -> None:
-        """Let there be no more space than what is in use."""
-        self.free = 0
-        for disk in self.disks.values():
-            disk.capacity = disk.used()
-
-    def make_room(self) -> None:
-        """There is space again."""
-        self.free = ROOM
-        for disk in self.disks.values():
-            disk.capacity = None
-
-    def heal(self) -> None:
-        """Nothing is wrong with it from now on."""
-        self.slow = 1
-        self.misreads = 0
-        self.make_room()
-        for disk in self.disks.values():
-            disk.errors.clear()
-
-    def directory(self) -> "Directory":
-        """The directory, opened."""
-        return Directory(self._folder, self._stamp, -1)
-
-
-class Directory(DataDir):
-    """A data directory without a lock: no two processes of one node live at a time here."""
-
-    def set_born(self, name: str) -> None:
-        """See `DataDir`."""
-        (self.group(name) / BORN).touch()
-
-    def close(self) -> None:
-        """See `DataDir`."""
-
-
-class SimMachine(Machine):
-    """See `Machine`. Every part of it refuses a process that has ended."""
-
-    def __init__(self, process: "Process") -> None:
-        self._process = process
-        self._home = process.home
-        self._world = process.world
-        self.random = process.world.choices.random(f"random.{process.name}")
-        self._booted = process.world.choices.between("clock.boot", 1, 1 << 40)
-
-    def monotonic_ns(self) -> int:
-        """See `Machine`."""
-        self._process.alive()
-        return self._booted + self._world.now
-
-    def wall_ns(self) -> int:
-        """See `Machine`."""
-        self._process.alive()
-        return EPOCH + self._home.skew + self._world.now
-
-    def disk(self, folder: Path) -> ThreadedDisk:
-        """See `Machine`."""
-        return ThreadedDisk(self._home.disks[folder.name], self._process)
-
-    def free_bytes(self, path: str) -> int:
-        """See `Machine`."""
-        self._process.alive()
-        return self._home.free
-
-    def readers(self) -> Executor:
-        """See `Machine`."""
-        return Readers(self._process.threads)
-
-    def thread(self, run: Callable[[], None], name: str) -> SimThread:
-        """See `Machine`."""
-        return self._process.threads.start(run, name)
-
-    def condition(self) -> Any:
-        """See `Machine`."""
-        return SimCondition(self._process.threads)
-
-    async def work(self, job: Callable[[], T]) -> T:
-        """See `Machine`."""
-        done = trio.Event()
-        result: list[T] = []
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                result.append(job())
-            except BaseException as error:
-                errors.append(error)
-                if isinstance(error, Died):
-                    raise
-            finally:
-                self._world.after(0, done.set)
-
-        self._process.alive()
-        self._process.threads.start(run, "work")
-        with trio.CancelScope(shield=True):
-            await done.wait()
-        if errors:
-            raise errors[0]
-        return result[0]
-
-    async def dial(self, host: str, port: int, interface: Any) -> PeerLine:
-        """See `Machine`."""
-        return await self._process.dial(port, interface)
-
-    async def serve(self, stream: Any, offered: Any) -> None:
-        """See `Machine`."""
-        await stream.serve(offered)
 
 
 class Process:
@@ -352,7 +199,7 @@ class Process:
 
     # -- connections
 
-    async def dial(self, port: int, interface: Any) -> PeerLine:
+    async def dial(self, port: int, interface: object) -> PeerLine:
         """Connect to a peer."""
         self.alive()
         target = next(n for n in self.home.config.nodes if n.peer.endswith(f":{port}"))

@@ -106,10 +106,6 @@ class World:
         if waiting is not None:
             self.after(0, waiting)
 
-    def mix(self, data: bytes) -> None:
-        """Put bytes into the digest only."""
-        self._digest.update(data)
-
     def fail(self, checker: str, what: str) -> None:
         """Something does not hold: end the run. What was found first counts."""
         if self.failure is None:

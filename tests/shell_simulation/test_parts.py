@@ -171,7 +171,7 @@ def test_a_connection_keeps_its_order_also_over_a_cut() -> None:
         assert seen == list(range(20))
         made[0].close(0)
         await trio.sleep(1)
-        assert made[0].sides[1].closed and not network.between(made[0].sides[0].owner)
+        assert made[0].sides[1].closed and not network.reset("n1", "n2")
 
     site.run(main)
 
