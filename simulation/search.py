@@ -175,12 +175,12 @@ class Summary:
 def search(start: int, limits: Limits, seeds_file: Path | None = kept.FILE) -> int:
     """Search, say what was found, keep what failed; the exit status."""
     again = kept.read(seeds_file) if seeds_file is not None else []
-    print(f"{len(again)} seeds that failed before, then from seed {start} on", flush=True)
     summary = Summary()
     told = began = time.monotonic()
     known = {seed_of(each) for each in again}
     runs = share(jobs(again, start, limits), attempt, limits.processes)
     try:
+        print(f"{len(again)} seeds that failed before, then from seed {start} on", flush=True)
         for job, done in runs:
             tried = lost(job, done.status) if isinstance(done, Lost) else done
             summary.add(tried)

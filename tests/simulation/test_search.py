@@ -1,5 +1,6 @@
 """Searches: what they count, what they keep, how they end."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,25 @@ def test_a_process_that_dies_is_told_of_with_its_seed() -> None:
 def test_a_search_by_time_ends() -> None:
     assert list(search.jobs([], 5, Limits(None, 0.0, 1))) == []
     assert list(search.jobs([], 5, Limits(2, None, 1))) == [5, 6]
+
+
+def test_an_interrupt_ends_a_search_with_its_summary(tmp_path: Path) -> None:
+    running = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "simulation", "--minutes", "9", "--processes", "1"),
+            *("--seeds-file", str(tmp_path / "seeds.txt")),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert "from seed" in running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    told = running.stdout.read()
+    assert running.wait() in (PASSED, FAILED, EMPTY), told
+    assert "interrupted" in told
+    assert "CPU seconds" in told
+    running.stdout.close()
 
 
 def test_the_first_seed_is_chosen_only_by_those_who_have_time() -> None:
