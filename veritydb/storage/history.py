@@ -6,7 +6,7 @@ from veritydb.storage.segments import Segments
 from veritydb.types.frame import Frame, Header
 from veritydb.types.history import NOTHING, History
 from veritydb.types.ids import Op
-from veritydb.types.limits import PIPELINE_OPS_MAX
+from veritydb.types.limits import PIPELINE_OPS_MAX, SECTOR_BYTES
 from veritydb.types.merkle import NO_HASH
 from veritydb.types.outcome import RECORD_BYTES, chain
 
@@ -32,7 +32,9 @@ class HistoryReader:
         And an op whose record is here and whose frame cannot be read, or 0.
         """
         assert 0 < first <= last
-        headers = self._headers(Op(max(1, last - OPS_MAX - BEFORE_OPS)), last)
+        # Every frame takes a sector at least, so no more of them fit than there are sectors.
+        most = min(OPS_MAX, bytes_max // SECTOR_BYTES + 1) + BEFORE_OPS
+        headers = self._headers(Op(max(1, last - most)), last)
         chosen = self._choose(headers, first, bytes_max)
         frames: list[Frame] = []
         for header, frame in zip(chosen, self._segments.read(chosen), strict=True):
