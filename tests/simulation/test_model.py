@@ -20,6 +20,8 @@ from simulation.model.search import Report, Search
 from simulation.model.sites import Site
 from simulation.model.start import first_state
 from simulation.model.traces import lines
+from simulation.model.variants import one_sync
+from veritydb.storage.store import Store
 from veritydb.types.ids import Op, View
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import messages as m
@@ -96,6 +98,19 @@ def test_a_torn_append_leaves_all_or_nothing_and_rot_is_told_from_it() -> None:
     rotten = {what: images.all[each] for what, each in images.rotten(written)}
     assert rotten["frame of op 1"].recovered.faulty == (1,)
     assert not rotten["all of op 1"].recovered.head_certain
+
+
+def test_with_one_sync_per_append_a_record_may_be_without_its_frame(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Store, "append", Store.append)
+    one_sync()
+    group = Group(Scope(name="", views=2, requests=1))
+    start = group.actors[unpack(first_state(group))[0][1]][0]
+    site = group.sites.all[group.sites.outcome(start, Event("propose", 1)).site]
+    images = group.sites.images
+    found = [images.all[each] for each in images.crashes(site.image, site.queue)]
+    assert {image.recovered.faulty for image in found} == {(), (1,)}
 
 
 def test_images_that_say_the_same_are_one() -> None:
