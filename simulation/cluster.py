@@ -196,19 +196,16 @@ class Box(Machine):
 
     def _handle(self, packet: Packet) -> None:
         tag = packet.tag
-        if isinstance(tag, Call | ReadCall):
-            host = self.hosts.get(tag.group)
-            if host is None:
-                return
-            if isinstance(tag, Call):
-                host.call(packet.source, tag, packet.data)
-            else:
-                host.read(packet.source, tag)
-        elif isinstance(tag, tuple):
+        if type(tag) is tuple:
             # What went astray may meet only replicas of other groups: they have to refuse it.
             host = self.hosts.get(tag[1]) or next(iter(self.hosts.values()), None)
             if host is not None:
                 host.receive(packet.data, DAMAGED in tag)
+        elif isinstance(tag, Call):
+            if tag.group in self.hosts:
+                self.hosts[tag.group].call(packet.source, tag, packet.data)
+        elif isinstance(tag, ReadCall) and tag.group in self.hosts:
+            self.hosts[tag.group].read(packet.source, tag)
 
 
 class Cluster(Evidence):
@@ -229,6 +226,7 @@ class Cluster(Evidence):
         self.gaps: set[Replica] = set()
         """Replicas that took a peer's snapshot and do not have all of the log before it yet."""
         self.frames: dict[bytes, Frame] = {}
+        self.stored: dict[bytes, bytes] = {}
         self.rotten: dict[tuple[Replica, int], bytes] = {}
         """The hashes of frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()

@@ -23,6 +23,8 @@ class Evidence:
     disks: dict[Replica, SimDisk]
     frames: dict[bytes, Frame]
     """Every frame that was ever written, by its hash."""
+    stored: dict[bytes, bytes]
+    """The bytes of some of them, as they have to be on a disk."""
     views: dict[Replica, tuple[int, int]]
     gaps: set[Replica]
     rotten: dict[tuple[Replica, int], bytes]
@@ -78,7 +80,9 @@ class Evidence:
         record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
         if header.raw not in record:
             return False
-        data = b"".join(padded(frame))
+        data = self.stored.get(header.hash)
+        if data is None:
+            data = self.stored[header.hash] = b"".join(padded(frame))
         found = disk.surviving(names.segment(header.segment), header.position, len(data))
         return found == data or self._but_for_holes(key, frame, found, data)
 

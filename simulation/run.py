@@ -150,8 +150,11 @@ class Simulation:
     def _taint(self, packet: Packet) -> None:
         if not packet.data:
             return
-        nodes = tuple(end for end in (packet.source, packet.target) if end < CLIENTS)
-        self.checkers.placement.bytes_at(nodes, packet.data, f"on the link {nodes}")
+        if packet.source >= CLIENTS:
+            nodes: tuple[int, ...] = (packet.target,)
+        else:
+            nodes = (packet.source, packet.target) if packet.target < CLIENTS else (packet.source,)
+        self.checkers.placement.bytes_at(nodes, packet.data, "on the link")
 
     # -- phases
 
@@ -271,7 +274,7 @@ class Simulation:
         for (group, index), disk in self.cluster.disks.items():
             node = self.cluster.group(group).nodes[index]
             for name, _, data in disk.contents():
-                self.checkers.placement.bytes_at((node,), data, f"in {name} on node {node}")
+                self.checkers.placement.bytes_at((node,), data, f"in {name}")
 
     def _search_texts(self) -> None:
         """Look for payloads in what people are shown."""

@@ -41,9 +41,9 @@ class Placement(Checker):
             ]
         for group, token, name in strange:
             if token in data:
-                self.fail(f"a payload of group {group} is {where}")
+                self.fail(f"a payload of group {group} is {where} of {nodes}")
             if name in data:
-                self.fail(f"the name of a stream of group {group} is {where}")
+                self.fail(f"the name of a stream of group {group} is {where} of {nodes}")
 
 
 class Leaks(Checker):
