@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         plan = possible(plan)
         say(
-            f"{plan.minutes:g} minutes, every {plan.every:g} s one or two of"
+            f"{plan.minutes:g} minutes, every {plan.every:g} s up to three of"
             f" {', '.join(plan.faults)}; --seed {plan.seed}"
         )
         result = run(folder, plan, say)

@@ -1,7 +1,7 @@
-"""Faults in rounds: begin one or two, let them last, undo them, and wait until all is whole again.
+"""Faults in rounds: begin up to three, let them last, undo them, and wait until all is whole again.
 
-Two that come together are of different families and hurt the same node, so that never more than a
-minority is hurt; but for those kinds that are about all nodes, which come alone.
+Those that come together are of different families and hurt the same node, so that never more than a
+minority is hurt; but for those kinds that hurt several nodes, which come alone.
 """
 
 import random
@@ -26,7 +26,7 @@ OF_NODE = {*process_faults.KINDS, "broken-disk", "full-disk"} - ALONE
 OF_MACHINE = {"clock", "slow-disk"}
 OF_LINKS = set(network_faults.KINDS) - ALONE
 FAMILIES = (OF_NODE, OF_MACHINE, OF_LINKS)
-SECOND_CHANCE = 0.5
+COMPANY_CHANCE = 0.45
 LEADER_CHANCE = 0.5
 LASTS_SECONDS = (0.3, 2.5)
 # Some of it longer than a client waits for an answer.
@@ -119,13 +119,14 @@ class Rounds:
 
 
 def deal(kinds: list[str], deck: list[str], dice: random.Random) -> list[str]:
-    """The next kind, and sometimes one that may come with it. An empty deck is made anew."""
+    """The next kind, and sometimes others that may come with it. An empty deck is made anew."""
     if not deck:
         deck += kinds
         dice.shuffle(deck)
     first = deck.pop()
-    if first in ALONE or dice.random() > SECOND_CHANCE:
-        return [first]
-    [family] = [one for one in FAMILIES if first in one]
-    fitting = [one for one in kinds if one not in ALONE | family]
-    return [first, dice.choice(fitting)] if fitting else [first]
+    together = [first]
+    for family in () if first in ALONE else FAMILIES:
+        fitting = [one for one in kinds if one in family]
+        if fitting and first not in family and dice.random() < COMPANY_CHANCE:
+            together.append(dice.choice(fitting))
+    return together
