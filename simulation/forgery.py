@@ -6,6 +6,7 @@ sealed again, with one of its fields changed, and read; what comes of it goes no
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from itertools import pairwise
 
 from crc32c import crc32c
@@ -13,13 +14,19 @@ from crc32c import crc32c
 from simulation.choices import Choices
 from simulation.world import Failure
 from veritydb.types.frame import Frame, Header
+from veritydb.types.frame import seal as seal_header
+from veritydb.types.ids import GroupId, Op, View
 from veritydb.types.limits import CATCH_UP_BYTES_MAX, REPLICAS_MAX
+from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import messages as m
+from veritydb.vsr.envelope import Kind
 from veritydb.vsr.messages import CRC, ENVELOPE, ENVELOPE_BYTES
 
 MAGIC, VERSION, KIND, SENDER, FIRST_WORD, LENGTH, COUNT = 0, 1, 2, 6, 9, 14, 15
 WORDS = 4
 RECORD_BYTES = 64
+MANY_EVERY = 40
+"""Frames without number take long to read, even for whoever counts them first."""
 
 
 def try_out(data: bytes, choices: Choices) -> None:
@@ -62,6 +69,50 @@ def _without_form(
     yield "an impossible sender", changed(SENDER, REPLICAS_MAX + choices.choose("forge.who", 9))
     yield "another length", changed(LENGTH, len(payload) + 1 + choices.choose("forge.length", 9))
     yield "no room for its envelope", seal(fields, payload)[: ENVELOPE_BYTES - 1]
+    headers = chain(m.HEADERS_MAX + 1)
+    yield "too many headers", _of_kind(fields, Kind.HEADERS, headers, b"".join(headers))
+    if choices.choose("forge.many", MANY_EVERY) == 0:
+        frames = chain(m.FRAMES_MAX + 1)
+        told = b"".join(header + bytes(4) + b"." for header in frames)
+        yield "too many frames", _of_kind(fields, Kind.FRAMES, frames, told)
+
+
+def _of_kind(fields: list[object], kind: Kind, parts: list[bytes], payload: bytes) -> bytes:
+    """A message of many parts, whatever it was before."""
+    new = [*fields[:KIND], kind, *fields[KIND + 1 :]]
+    new[SENDER], new[LENGTH], new[COUNT] = 0, len(payload), len(parts)
+    return seal(new, payload)
+
+
+@cache
+def chain(count: int) -> list[bytes]:
+    """Headers that follow each other."""
+    found: list[bytes] = []
+    previous, position, segment = NO_HASH, 0, 1
+    for op in range(1, count + 1):
+        header = seal_header(
+            Header(
+                cluster=bytes(16),
+                group=GroupId(0),
+                epoch=0,
+                view=View(0),
+                op=Op(op),
+                commit=Op(0),
+                timestamp=op,
+                kernel=1,
+                segment=Op(segment),
+                position=position,
+                entry_base=op,
+                entry_count=1,
+                body_len=1,
+                previous=previous,
+                outcomes=NO_HASH,
+                root=NO_HASH,
+            )
+        )
+        found.append(header.raw)
+        previous, position = header.hash, position + header.frame_bytes()
+    return found
 
 
 def _doubtful(fields: list[object], payload: bytes, choices: Choices) -> Iterator[bytes]:
@@ -97,7 +148,7 @@ def well_formed(message: m.Message, data: bytes) -> bool:
     rule = RULES.get(type(message))
     if rule is None:
         return len(data) == ENVELOPE_BYTES and not ENVELOPE.unpack_from(data)[COUNT]
-    return rule(message)
+    return rule(message) and sum(map(len, m.encode(message))) == len(data)
 
 
 def _chain(headers: list[Header]) -> bool:
