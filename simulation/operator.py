@@ -10,6 +10,7 @@ from simulation.world import MS, SECOND
 from veritydb.types import entry as entries
 from veritydb.types.entry import EntryHeader, Kind
 from veritydb.types.outcome import Code
+from veritydb.vsr.config import Status
 
 OPERATOR = CLIENTS + 500
 PATIENCE = 500 * MS
@@ -34,13 +35,18 @@ class Operator:
         return any(key[0] == group for key in self.joining())
 
     def joining(self) -> list[tuple[int, int]]:
-        """Replicas that were replaced and have not yet all that was decided then."""
-        log = self._cluster.watch.log
-        return [
-            key
-            for key in self._cluster.replaced
-            if not all(self._cluster.survives(key, what.header) for what in log.get(key[0], []))
-        ]
+        """Replicas that were replaced and have no voice yet, or not all of the history."""
+        return [key for key in sorted(self._cluster.replaced) if not self._joined(key)]
+
+    def _joined(self, key: tuple[int, int]) -> bool:
+        group = self._cluster.group(key[0])
+        host = self._cluster.boxes[group.nodes[key[1]]].hosts.get(key[0])
+        if host is None or host.node.replica.status is not Status.NORMAL:
+            return False
+        joined = key not in self._cluster.gaps
+        if joined:
+            self._cluster.replaced.discard(key)
+        return joined
 
     def replace(self, group: Group, index: int) -> None:
         """Take a replica's disk away and see to it that it gets a successor."""

@@ -142,7 +142,7 @@ def _faults(c: Choices, shape: str) -> tuple[str, ...]:
         return ()
     if draw == 1:
         return (c.pick("plan.only", able),)
-    present = c.pick("plan.present", (PPM // 8, PPM // 4, PPM // 2))
+    present = c.pick("plan.present", (PPM // 10, PPM // 5, PPM // 3))
     return tuple(name for name in able if c.chance("plan.has." + name, present))
 
 
@@ -166,9 +166,9 @@ def _network(c: Choices, faults: tuple[str, ...]) -> NetworkPlan:
 
 
 def _segment(c: Choices, faults: tuple[str, ...]) -> int:
-    """Only what lies in segments that are not written any more is ever erased."""
+    """What is erased lies in segments that are not written any more; a new one needs space."""
     size = c.pick("plan.segment", (SMALL, SMALL, SEGMENT_BYTES))
-    return SMALL if "erase" in faults else size
+    return SMALL if {"erase", "disk-full"} & {*faults} else size
 
 
 def _intervals(c: Choices, faults: tuple[str, ...]) -> dict[str, int]:

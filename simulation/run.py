@@ -29,7 +29,7 @@ from veritydb.types.limits import CLOCK_TOLERANCE_NS
 
 PRODUCT = Path(marks.__file__).parents[1]
 
-SAFETY_TIME = 20 * SECOND
+SAFETY_TIME = 30 * SECOND
 LIVENESS_TIME = 60 * SECOND
 CHECK_EVERY = 50 * MS
 MORE_REQUESTS, MORE_REQUESTS_MAX = 10, 100

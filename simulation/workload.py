@@ -43,7 +43,7 @@ WEIGHTS = (
     ("many", 5),
     ("create", 8),
     ("seal", 1),
-    ("truncate", 3),
+    ("truncate", 5),
     ("retain", 2),
     ("read", 24),
     ("misplaced", 2),

@@ -18,11 +18,14 @@ from simulation.world import MS, SECOND
 
 PROD_EVERY = 100 * MS
 PATIENCE = 1 * SECOND
-"""Without an answer for so long, nothing new goes wrong until there is one."""
+"""Without an answer for so long, nothing new goes wrong until there is one. Likewise while a
+replica waits to be replaced, or for others to hold what it may have forgotten."""
+RELIEF = 2 * SECOND
+"""After so long, what people can mend from outside is mended."""
 MOST = 750
 """Of a thousand parts of a run: by then every class that was drawn begins to strike."""
 LAST = ("gone",)
-"""What only comes late: it would make the most of the run poorer."""
+"""What comes when all else has struck: the budget allows little afterwards."""
 
 
 class Nemesis:
@@ -50,14 +53,13 @@ class Nemesis:
         self.core = Core(stage)
         self._strikes = dict.fromkeys(self._plan.nemeses, 0)
         self._begin_at = {name: self._first(name) for name in self._plan.nemeses}
-        self._answers = self._answered_at = 0
+        self._answers = self._answered_at = self._whole_at = 0
         self.left: Callable[[], int] = lambda: 0
         """How many requests are still to be made."""
 
     def _first(self, name: str) -> int:
         """How far the run has to be for a class to strike for the first time."""
-        low, high = (MOST * 3 // 4, MOST) if name in LAST else (MOST // 8, MOST)
-        return self._choices.between("first." + name, low, high)
+        return self._choices.between("first." + name, MOST // 8, MOST)
 
     def _progress(self) -> int:
         """How far the run is, of a thousand: by the requests made, or else by what happened."""
@@ -101,15 +103,36 @@ class Nemesis:
         if self._stage.stopped:
             return
         missing = [name for name in self.missing() if name in self._strikes]
+        if self._starved() and self._world.now - self._answered_at > RELIEF:
+            # People come and look: clocks are set, cables are plugged in.
+            self._answered_at = self._world.now
+            self._relieve()
         progress = self._progress()
         for name in missing:
-            if progress >= self._begin_at[name] and (progress >= MOST or not self._starved()):
+            if name in LAST and len(missing) > 1:
+                continue
+            if progress >= self._begin_at[name] and not self._starved():
                 self._strike(name)
         if missing:
             self._world.after(PROD_EVERY, self._prod)
 
+    def _relieve(self) -> None:
+        self._world.note("world", (), "relief")
+        self._stage.network.heal()
+        for box in self._stage.cluster.boxes:
+            box.clock.correct()
+
+    def _hurt(self) -> bool:
+        """Whether a replica has been waiting for long for the others to hold or replace it."""
+        now = self._world.now
+        if not self._stage.waiting():
+            self._whole_at = now
+        return now - self._whole_at > PATIENCE
+
     def _starved(self) -> bool:
         """Whether nobody has had an answer for long: then nothing is left to go wrong."""
+        if self._hurt():
+            return True
         answers = self._world.counts.get("client.answers", 0)
         if answers != self._answers:
             self._answers, self._answered_at = answers, self._world.now

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from simulation.cluster import Box
 from simulation.disk import EIO, SECTOR, SimDisk
 from simulation.nemesis.stage import Family, Strike
+from simulation.segments import SMALL
 from simulation.world import MS, SECOND
 from veritydb.storage.disk import DiskError
-from veritydb.types.limits import MIB
 
 
 class Disks(Family):
@@ -75,7 +75,7 @@ class Disks(Family):
         for group in self.cluster.groups:
             if box.index in group.nodes:
                 disk = self.cluster.disks[(group.number, group.nodes.index(box.index))]
-                disk.capacity = disk.used() + self.choices.choose("full.left", 2) * MIB
+                disk.capacity = disk.used() + self.choices.choose("full.left", 2) * SMALL
                 long = self.choices.log_uniform("full.long", 100 * MS, 3 * SECOND)
                 self.world.after(long, self._space, disk)
 

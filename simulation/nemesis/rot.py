@@ -100,7 +100,7 @@ class Rot(Family):
     def _superblock(self) -> None:
         """Any of the four copies, up to all of them: it goes on, or says that it cannot."""
         for key in self.stage.victims():
-            many = self.choices.pick("superblock.many", (1, 2, 2, 3, 4))
+            many = self.choices.pick("superblock.many", (1, 2, 2, 2, 3, 4))
             hit = self.choices.sample("superblock.copies", range(superblock.COPIES), many)
             self.stage.fired("superblock")
             self.cluster.ruined.add(key)

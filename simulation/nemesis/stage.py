@@ -52,14 +52,22 @@ class Stage:
         """Whether a replica of the group lacks ops that a peer's snapshot stood for."""
         return any(key[0] == group.number for key in self.cluster.gaps)
 
+    def waiting(self) -> bool:
+        """Whether a replica is to be replaced, or may not start before others hold its promises."""
+        cluster = self.cluster
+        down = [key for key in cluster.suspects if not self._box_of(key).up]
+        return bool(down or cluster.retiring)
+
+    def _box_of(self, key: Replica) -> Box:
+        return self.cluster.boxes[self.cluster.group(key[0]).nodes[key[1]]]
+
     def victims(self) -> list[Replica]:
         """The victim's replicas, as far as their groups can do without."""
         found: list[Replica] = []
         for group in self.cluster.groups:
             if self.victim in group.nodes and len(group.nodes) > 1:
                 key = (group.number, group.nodes.index(self.victim))
-                quiet = not self.operator.busy(group.number) and not self.gaps(group)
-                if quiet and key not in self.cluster.retiring:
+                if not self.operator.busy(group.number) and key not in self.cluster.retiring:
                     found.append(key)
         return found
 

@@ -16,7 +16,7 @@ def test_a_printed_plan_reads_back() -> None:
 def test_the_mix_has_every_fault_and_every_shape_and_runs_without() -> None:
     plans = [plan.make(seed) for seed in range(400)]
     present = [sum(made.has(fault) for made in plans) for fault in plan.FAULTS]
-    assert all(40 < count < 340 for count in present)
+    assert all(30 < count < 340 for count in present)
     assert {made.shape for made in plans} == set(plan.REPLICAS)
     assert sum(not made.faults for made in plans) > 10
     assert sum(len(made.faults) == 1 for made in plans) > 10
