@@ -178,10 +178,10 @@ def test_a_hole_that_nothing_joins_leaves_the_head_uncertain() -> None:
     disk, _ = with_log(OLD)
     blank(disk, 4)
     spoil_frame(disk, OLD[3])
-    before = disk.operations
+    before = list(disk.contents())
     expect(disk, [1, 2, 3], certain=False)
     # What stands behind is evidence, and stays.
-    assert disk.operations == before
+    assert list(disk.contents()) == before
     store, _ = reopen(disk)
     store.append([OLD[3]])
     expect(disk, [1, 2, 3, 4, 5, 6])
@@ -302,10 +302,10 @@ def test_a_record_of_another_format_is_refused_untouched(monkeypatch: pytest.Mon
     strange = journal.encode(OLD[2].header)
     monkeypatch.undo()
     disk.write(names.JOURNAL, 3 * RECORD_BYTES, (strange,))
-    before = disk.operations
+    before = list(disk.contents())
     with pytest.raises(UnknownFormat, match="format 9"):
         reopen(disk)
-    assert disk.operations == before
+    assert list(disk.contents()) == before
     assert store.head == 2
 
 

@@ -1,15 +1,22 @@
 """The facade: what was appended is there, what was cut is not, what rotted is never served."""
 
+import contextlib
+
 import pytest
 
-from simulation.disk import SimDisk, keep_everything, lose_everything
+from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
 from tests.storage.logs import append_entry, chain, fresh, identity, next_frame, ops, reopen
 from veritydb.storage import names
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.errors import Damaged, NotEmpty, NotFormatted, WrongIdentity
 from veritydb.storage.store import Store
-from veritydb.types.ids import Op
+from veritydb.types.durable import ViewState
+from veritydb.types.ids import Op, View
 from veritydb.types.limits import MIB
+
+VIEW = ViewState(
+    view=View(3), log_view=View(0), commit=Op(2), epoch=0, members=(0, 0, 0), headers=()
+)
 
 
 @pytest.mark.parametrize("choose", [lose_everything, keep_everything])
@@ -26,6 +33,26 @@ def test_what_append_returned_survives_a_power_cut(choose: object) -> None:
     assert recovered.head_certain
     assert store.read_frames(Op(1), Op(9), MIB) == frames
     assert store.read_headers(Op(2), Op(9)) == [frame.header for frame in frames[1:]]
+
+
+@pytest.mark.parametrize("operations", range(12))
+def test_what_a_killed_process_left_is_durable_before_it_is_believed(operations: int) -> None:
+    """The system keeps what was written and not synced: it can be read, until power is cut."""
+    disk, store = fresh()
+    frames = chain(4)
+    store.append(frames[:2])
+    disk.fail_after(operations)
+    with contextlib.suppress(PowerCut):
+        store.append(frames[2:])
+        store.write_superblock(VIEW, None)
+    # Killed, and started again at once.
+    disk.fail_after(1_000)
+    store, before = reopen(disk)
+    disk.crash(lose_everything)
+    _, after = reopen(disk)
+    assert after.headers == before.headers
+    assert after.faulty == before.faulty == ()
+    assert after.superblock.view_state == before.superblock.view_state
 
 
 def test_reads_are_bounded_in_bytes_but_never_empty() -> None:

@@ -63,6 +63,21 @@ def format_directory(disk: Disk, identity: Identity) -> None:
     assert disk.size(names.SUPERBLOCK) == superblock.FILE_BYTES
 
 
+def settle(disk: Disk) -> None:
+    """Make durable what can be read, before anything is concluded from it.
+
+    A process that was killed between a write and its sync leaves what it wrote in the memory of the
+    system: there for whoever reads, and gone after a power cut.
+    """
+    segments = disk.names(names.SEGMENTS)
+    for name in (names.SUPERBLOCK, names.JOURNAL, *segments):
+        disk.sync(name)
+    disk.sync_directory(names.SUPERBLOCK)
+    if segments:
+        disk.sync_directory(segments[0])
+    assert disk.size(names.JOURNAL) is not None
+
+
 def check_journal(disk: Disk) -> None:
     """Raise Damaged if the journal is gone: every op would look as if it was never acknowledged."""
     size = disk.size(names.JOURNAL)

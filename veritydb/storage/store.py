@@ -74,6 +74,7 @@ class Store:
         if expected is not None:
             opening.compare(expected, block.identity)
         opening.check_journal(disk)
+        opening.settle(disk)
         base = snapshots.base_of(disk, block.snapshot) if block.snapshot.op else None
         store = Store(disk, block, base)
         superblock.mend(disk, choice)
