@@ -8,6 +8,7 @@ from tests.storage.logs import append_entry, chain, fresh, next_frame, reopen
 from veritydb.storage import holes, names
 from veritydb.storage.disk import DiskError, DiskFull
 from veritydb.storage.erasing import new_holes
+from veritydb.storage.findings import NOTE
 from veritydb.storage.segments import BODY_AT, mask
 from veritydb.storage.store import Store
 from veritydb.storage.verify import verify
@@ -127,6 +128,43 @@ def test_rot_in_the_map_is_repaired_from_a_peer(at: int) -> None:
     assert store.read_frames(Op(1), Op(1), MIB) == [None]
     store.repair(erased)
     assert read(store, 1) == erased
+    # Its record took the place of the one that had rotted, and nothing of that is left.
+    parsed = holes.decode(disk.read(names.holes(1), 0, 4096))
+    assert (parsed.used, parsed.rotten) == (3, ())
+
+
+def test_a_map_that_was_cut_is_whole_again_after_the_repair() -> None:
+    disk, store = fresh()
+    store.append(chain(20, size=100))
+    store.erase_many([(Op(op), 0) for op in range(1, 21)])
+    erased = [read(store, op) for op in range(1, 21)]
+    name = names.holes(1)
+    kept = disk.read(name, 0, 10 * 64 + 30)
+    disk.remove(name)
+    disk.allocate(name, len(kept))
+    disk.write(name, 0, [kept])
+    store, recovered = reopen(disk)
+    assert recovered.faulty == tuple(range(10, 21))
+    for op in recovered.faulty:
+        store.repair(erased[op - 1])
+    assert [read(store, op) for op in range(1, 21)] == erased
+    assert [each for each in verify(disk) if each.file == name and each.severity != NOTE] == []
+
+
+def test_what_takes_the_place_of_rot_counts_as_not_erased_yet() -> None:
+    """Between the map and the bytes a crash may come, and a start has to go on from there."""
+    disk, store = fresh()
+    frames = chain(3, size=100)
+    store.append(frames)
+    store.erase_many([(Op(1), 0), (Op(2), 0)])
+    disk.rot(names.holes(1), 64)
+    maps = holes.HoleMaps(disk)
+    assert maps.map_of(Op(1)).done == 2
+    [hole] = new_holes(frames[2], [0])
+    maps.add(Op(1), [(Op(3), hole)])
+    parsed = maps.map_of(Op(1))
+    assert (parsed.used, parsed.done, parsed.rotten) == (3, 0, ())
+    assert Op(3) in maps.unfinished(Op(1))
 
 
 def test_rot_beside_a_hole_is_found_by_the_proof() -> None:

@@ -154,13 +154,24 @@ class HoleMaps:
         ]
         if not new:
             return
-        end = (known.used + len(new)) * RECORD_BYTES
+        # What rotted was lost, and comes again with the frame that a peer mends; nothing else would
+        # ever write over it.
+        slots = [at for at in known.rotten if at > 0][: len(new)]
+        if slots and slots[0] <= known.done:
+            # The bytes of a new record are not gone yet.
+            self._disk.write(name, 0, (encode_count(slots[0] - 1),))
+            self._disk.sync(name)
+        more = new[len(slots) :]
+        end = (known.used + len(more)) * RECORD_BYTES
         if end > (self._disk.size(name) or 0):
             self._disk.allocate(name, -(-end // STEP_BYTES) * STEP_BYTES)
-        self._disk.write(name, known.used * RECORD_BYTES, (b"".join(new),))
+        for slot, record in zip(slots, new, strict=False):
+            self._disk.write(name, slot * RECORD_BYTES, (record,))
+        if more:
+            self._disk.write(name, known.used * RECORD_BYTES, (b"".join(more),))
         self._disk.sync(name)
         self._generations = {**self._generations, segment: self._generations[segment] + 1}
-        assert self.map_of(segment).used == known.used + len(new)
+        assert self.map_of(segment).used == known.used + len(more)
 
     def finish(self, segment: Op) -> None:
         """Note that the bytes of all records are gone, after their segment was synced."""
