@@ -1,18 +1,16 @@
 """What checkers may ask of a run's disks, and what they are not to be asked for."""
 
 from simulation.checkers.base import Files, Replica, Watch
-from simulation.checkers.disks import zeroed
+from simulation.checkers.disks import Erased, zeroed
 from simulation.disk import SimDisk
 from simulation.ledger import Ledger, Said
 from simulation.world import Failure
-from veritydb.storage import names, superblock
+from veritydb.storage import journal, names, superblock
 from veritydb.storage.holes import decode
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.segments import BODY_AT, hole_spans, padded
 from veritydb.types.durable import Superblock
 from veritydb.types.frame import CRC, Frame, Header
-
-Span = tuple[int, int]
 
 
 class Evidence:
@@ -78,7 +76,7 @@ class Evidence:
             return False
         disk = self.disks[key]
         record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
-        if header.raw not in record:
+        if record != journal.encode(header):
             return False
         data = self.stored.get(header.hash)
         if data is None:
@@ -87,25 +85,33 @@ class Evidence:
         return found == data or self._but_for_holes(key, frame, found, data)
 
     def _but_for_holes(self, key: Replica, frame: Frame, found: bytes, data: bytes) -> bool:
-        spans = self.erased(key, frame.header.segment).get(frame.header.op, ())
+        erased = self.erased(key, frame.header.segment).get(frame.header.op)
+        if erased is None:
+            return False
         start = frame.header.position
+        spans = [*erased.zero, *erased.either]
         within = [(first - start, last - start) for first, last in spans]
-        return bool(spans) and zeroed(found, within) == zeroed(data, within)
+        return zeroed(found, within) == zeroed(data, within)
 
-    def erased(self, key: Replica, segment: int) -> dict[int, list[Span]]:
+    def erased(self, key: Replica, segment: int) -> dict[int, Erased]:
         """Where in a segment file bytes were erased, by op, and the checksums over them."""
         disk, name = self.disks[key], names.holes(segment)
         size = disk.size(name)
-        found: dict[int, list[Span]] = {}
+        found: dict[int, Erased] = {}
         if size is None:
             return found
         log = self.watch.log.get(key[0], [])
-        for op, holes in decode(disk.surviving(name, 0, size)).ops.items():
+        holes_of = decode(disk.surviving(name, 0, size))
+        finished = holes_of.done == holes_of.used - 1
+        for op, holes in holes_of.ops.items():
             header, body = log[op - 1].header, log[op - 1].body
             spans = hole_spans(header, body, holes)
             at, end = header.position + BODY_AT, header.position + BODY_AT + header.body_len
-            found[op] = [(at + first, at + last) for first, last in spans]
-            found[op].append((end, end + CRC.size))
+            zero, either = (
+                [(at + first, at + last) for first, last in spans],
+                [(end, end + CRC.size)],
+            )
+            found[op] = Erased(zero, either) if finished else Erased([], [*zero, *either])
             for hole in holes:
                 if (key[0], op, hole.entry) not in self.given_up:
                     raise Failure("erased", f"{key} erased entry {hole.entry} of op {op}")
@@ -133,7 +139,12 @@ class Evidence:
             header = log[op - 1].header if 0 < op <= len(log) else None
             if header is not None and header.hash == digest and not self.holds(key, header):
                 return False
-        return True
+        # Of a disk that took things back nobody knows what it lacks.
+        return all(
+            self.holds(key, what.header)
+            for key in sorted((self.suspects | self.ruined) - self.outside)
+            for what in self.watch.log.get(key[0], [])
+        )
 
     def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
         """The same, for a frame known by its hash."""

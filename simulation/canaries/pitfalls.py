@@ -59,11 +59,13 @@ ELSEWHERE = {
     24: "costs time only: no client is told anything wrong; `tests/vsr` has the scenario",
     26: "a client that hears nothing asks the next node; there is no view that it believes",
     30: "every heartbeat is answered with an acknowledgement; costs time only",
+    33: "a cut is written before the view that asks for it; recovery's table is tested as a whole",
     34: "the hash is compared once more; `tests/vsr` has the scenario",
     38: "a hash is part of the header that is read; `tests/types` has golden bytes",
     40: "the edge's business; not simulated",
     41: "limits are constants of the program",
     45: "both go through `Store.open` and `Node(...)`",
+    47: "what is late from before is of an old view or of ops long decided; `tests/vsr` has it",
 }
 
 

@@ -27,18 +27,6 @@ def _rotten_is_nacked() -> None:
     replace(tell, nacking)
 
 
-def _missing_is_nacked() -> None:
-    """What a peer's snapshot stands for counts as never acknowledged."""
-    tell = view_change.do_view_change
-
-    def nacking(s: State) -> Any:
-        message = tell(s)
-        bits = sum(1 << at for at, h in enumerate(message.headers) if s.missing(h.op))
-        return msgspec.structs.replace(message, nacks=message.nacks | bits)
-
-    replace(tell, nacking)
-
-
 def _rotten_is_absent() -> None:
     """After a restart a rotten frame counts as never written, and so does all behind it."""
     recover = recovery.recover
@@ -82,11 +70,6 @@ def _torn_tail_is_doubt() -> None:
             table[found] = Decision.UNCERTAIN
 
 
-def _contradiction_ignored() -> None:
-    """What a view change gave up comes back if its cut was interrupted."""
-    replace(recovery.contradicted, lambda header, state: False)
-
-
 def _scrub_ignores_rot() -> None:
     """Nobody does anything about rot that a reader has met."""
     replace(vsr_replica._on_frame_rotten, lambda s, event: None)
@@ -125,12 +108,10 @@ FORKS = ("agreement", "durability", "truncation", "leaders", "halted", "kept")
 ROTTEN = ("agreement", "outcome-chain", "streams", "disks", "halted", "raised-BadEntry")
 CANARIES = (
     Canary("rotten frame nacked", "as never had", FORKS, _rotten_is_nacked, (11,)),
-    Canary("missing frame nacked", "as never had", FORKS, _missing_is_nacked, (21,)),
     Canary("rotten frame forgotten", "at a start", FORKS, _rotten_is_absent, (11, 32)),
     Canary("rotten frame served", "transient rot too", ROTTEN, _rotten_is_served),
     Canary("uncertain head votes", "", FORKS, _uncertain_head_votes, (5, 12)),
     Canary("torn tail is doubt", "", ("liveness",), _torn_tail_is_doubt, (31,)),
-    Canary("contradiction ignored", "of a cut log", FORKS, _contradiction_ignored, (33,)),
     Canary("scrub ignores rot", "", ("liveness", "disks"), _scrub_ignores_rot),
     Canary("repair not written", "", ("disks", "liveness", "durability"), _repair_not_written),
     Canary("repair not checked", "", (*ROTTEN, "durability"), _repair_not_checked),

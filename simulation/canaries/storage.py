@@ -4,7 +4,7 @@ from typing import Any
 
 from crc32c import crc32c
 
-from simulation.canaries.planting import ASSERTED, Canary, put, replace
+from simulation.canaries.planting import Canary, put, replace
 from veritydb.storage import names, opening, snapshots
 from veritydb.storage.outcomes import Outcomes
 from veritydb.storage.snapshots import SnapshotWriter, inspect
@@ -47,10 +47,6 @@ def _outcomes_not_synced() -> None:
     put(Outcomes, "sync", lambda self: None)
 
 
-def _cut_leaves_frames() -> None:
-    put(Store, "_clear_frames", lambda self: None)
-
-
 def _checksums_of_messages_ignored() -> None:
     """A message counts whatever its checksum says."""
     decode = messages.decode
@@ -79,6 +75,5 @@ CANARIES = (
     Canary("snapshot removed first", "", ("refused-to-start",), _snapshot_removed_first, (36,)),
     Canary("snapshots stay", "nobody removes them", ("disks",), _snapshots_stay),
     Canary("outcomes not synced", "before a snapshot", ("disks",), _outcomes_not_synced),
-    Canary("cut leaves frames", "behind the log", ("disks", ASSERTED), _cut_leaves_frames),
     Canary("message checksums ignored", "", ("damage",), _checksums_of_messages_ignored),
 )

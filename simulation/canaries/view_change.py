@@ -190,20 +190,6 @@ def _replacement_votes() -> None:
     replace(begin, starting)
 
 
-def _predecessor_counts() -> None:
-    """Messages of a replica that was replaced are heard."""
-    listen = replica._on_received
-
-    def hearing(s: State, event: Any) -> None:
-        message = event.message
-        if message.sender < s.replicas and message.incarnation < s.members[message.sender]:
-            message = msgspec.structs.replace(message, incarnation=s.members[message.sender])
-            event = msgspec.structs.replace(event, message=message)
-        listen(s, event)
-
-    replace(listen, hearing)
-
-
 def _uncommitted_sealed_anew() -> None:
     """A new primary gives the ops it takes over new headers, of its own view."""
     lead = install.lead
@@ -252,14 +238,19 @@ CANARIES = (
     Canary("own log preferred", "by a new primary", (*FORKS, ASSERTED), _own_log_preferred, (9,)),
     Canary("old log view counts", "in a merge", FORKS, _any_log_view_counts, (6,)),
     Canary("restarted primary goes on", "", ("same-story", "halted"), _restarted_primary_goes_on),
-    Canary("waits for a primary", "at a start", ("liveness",), _waits_for_a_primary, (7,)),
+    Canary("waits for a primary", "at a start", ("liveness", "steady"), _waits_for_a_primary, (7,)),
     Canary("view taken from a Prepare", "", ("views-durable", "halted"), _view_is_guessed, (1,)),
     Canary("any StartView recovers", "nonce ignored", RECOVERS, _any_start_view_recovers, (6, 12)),
-    Canary("StartView says nothing", "", ("leaders", "liveness"), _start_view_says_nothing, (22,)),
+    Canary(
+        "StartView says nothing",
+        "",
+        ("leaders", "liveness", "steady"),
+        _start_view_says_nothing,
+        (22,),
+    ),
     Canary("recovering replica votes", "", RECOVERS, _recovering_votes, (5,)),
     Canary("recovered too soon", "", RECOVERS, _recovered_too_soon, (5,)),
     Canary("replacement votes at once", "", RECOVERS, _replacement_votes, (14,)),
-    Canary("predecessor counts", "", (*RECOVERS, "same-story"), _predecessor_counts, (47,)),
     Canary("sealed anew", "ops taken over", (*FORKS, ASSERTED), _uncommitted_sealed_anew, (46,)),
     Canary(
         "suspects at once", "views never settle", ("calm", "liveness"), _suspects_at_once, (35,)

@@ -1,7 +1,7 @@
 """What the disks hold in the end, byte for byte: computed here from what was decided."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from crc32c import crc32c
 
@@ -17,6 +17,20 @@ LEFT_OVER = frozenset({"snapshots/received"})
 SNAPSHOTS_MAX = 2
 
 
+Span = tuple[int, int]
+
+
+class Erased(NamedTuple):
+    """Where a frame in a segment file has holes.
+
+    Whoever got the frame with its holes wrote another checksum than who made them; and between the
+    map of holes and the erasing the bytes are there still: these may be either way.
+    """
+
+    zero: list[Span]
+    either: list[Span]
+
+
 class Disks(Checker):
     """Segments, journal and outcome file are what the log leads to, and there is nothing else.
 
@@ -30,7 +44,7 @@ class Disks(Checker):
         log: Log,
         disks: Callable[[], dict[Replica, Files]],
         damaged: Callable[[], set[Replica]],
-        erased: Callable[[Replica, int], dict[int, list[tuple[int, int]]]],
+        erased: Callable[[Replica, int], dict[int, Erased]],
     ) -> None:
         """`disks()` are those of the replicas, all of which have caught up.
 
@@ -64,11 +78,9 @@ class Disks(Checker):
         if disk.size(name) is None:
             self.fail(f"{replica} has no {name}")
         found = disk.read(name, 0, len(image))
-        for spans in self._erased(replica, first).values():
-            *holes, checksum = spans
-            image = zeroed(image, holes)
-            # Whoever got the frame with its holes wrote another checksum than who made them.
-            image, found = zeroed(image, [checksum]), zeroed(found, [checksum])
+        for erased in self._erased(replica, first).values():
+            image = zeroed(image, [*erased.zero, *erased.either])
+            found = zeroed(found, erased.either)
         if found != image:
             at = next(i for i, byte in enumerate(image) if i >= len(found) or found[i] != byte)
             self.fail(f"{name} of {replica} is other at {at} than the log is")

@@ -6,7 +6,7 @@ import pytest
 from crc32c import crc32c
 
 from simulation.checkers.base import Log, Watch
-from simulation.checkers.disks import Disks, segments
+from simulation.checkers.disks import Disks, Erased, segments
 from simulation.checkers.log import Agreement
 from simulation.disk import SimDisk
 from simulation.world import Failure
@@ -47,7 +47,7 @@ def judged(
     disk: SimDisk, log: Log, damaged: bool = False, holes: tuple[tuple[int, int], ...] = ()
 ) -> None:
     hurt = {(1, 0)} if damaged else set()
-    spans = {1: list(holes)} if holes else {}
+    spans = {1: Erased(list(holes[:1]), list(holes[1:]))} if holes else {}
     Disks(log, lambda: {(1, 0): disk}, lambda: hurt, lambda replica, first: spans).ended()
 
 
