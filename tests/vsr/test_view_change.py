@@ -413,3 +413,30 @@ def test_headers_that_were_asked_for_are_not_taken_for_the_end_of_the_log() -> N
     group.propose("e")
     group.run(1_500)
     assert group.words(old.index) == ["a", "b", "c", "d", "e"]
+
+
+def test_a_primary_whose_disk_hangs_lets_another_lead() -> None:
+    """The backups agree without it, and it hears them, but it can answer nobody."""
+    group = Group()
+    group.propose("a")
+    hung = group.primary()
+    hung.held = True
+    group.propose("b")
+    assert hung.live.commit_max == 2 and hung.live.commit == 1
+    group.until(lambda: any(s.live.is_primary for s in others(group, hung)), 3_000)
+    group.propose("c")
+    group.run(100)
+    assert all(group.words(s.index) == ["a", "b", "c"] for s in others(group, hung))
+
+
+def test_a_primary_that_was_idle_for_long_is_not_taken_for_one_that_hangs() -> None:
+    group = Group()
+    group.propose("a")
+    primary = group.primary()
+    group.run(5_000)
+    primary.held = True
+    group.propose("b")
+    group.run(20)
+    primary.held = False
+    group.run(1_000)
+    assert group.primary() is primary and primary.live.commit == 2

@@ -236,7 +236,8 @@ def lead(s: State) -> None:
     s.lagging = [False] * s.replicas
     s.round = 0
     s.view_start = s.log.head
-    s.progress_at = s.time_agreed_at = s.now
+    s.progress_at = s.time_agreed_at = s.emitted_at = s.now
+    s.emitted = s.commit
     s.abdicating = s.stepping_down = False
     assert s.log_view_durable == s.view
     s.broadcast(start_view(s, 0))

@@ -277,6 +277,7 @@ def _on_tick(s: State, event: events.Tick) -> None:
         slept = gap if s.now == 0 else gap - ASLEEP_NS
         s.heard_at += slept
         s.progress_at += slept
+        s.emitted_at += slept
         s.answered = [at + slept for at in s.answered]
         s.window_due = s.now
     s.now = event.mono

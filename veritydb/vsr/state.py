@@ -168,6 +168,8 @@ class State:
         self.round = 0
         self.heartbeat_due = 0
         self.progress_at = 0
+        self.emitted: Op = Op(0)
+        self.emitted_at = 0
         self.time_agreed_at = 0
         self.abdicating = False
         self.stepping_down = False

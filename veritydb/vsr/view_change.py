@@ -251,7 +251,11 @@ def abdicate_if_stuck(s: State) -> None:
     s.answered[s.index] = s.now
     stuck = s.log.head > s.commit_max and s.now - s.progress_at >= s.config.abdicate
     unheard = s.now - reached(s.answered) >= s.config.abdicate
-    if (stuck or unheard) and not s.abdicating:
+    if s.commit > s.emitted or s.commit == s.commit_max:
+        s.emitted, s.emitted_at = s.commit, s.now
+    # The others agree, and nothing comes of it here: this disk hangs, or a frame is not mended.
+    hangs = s.now - s.emitted_at >= s.config.abdicate
+    if (stuck or unheard or hangs) and not s.abdicating:
         mark("vsr.abdicated")
         s.abdicating = True
     if s.clock.synchronised or s.clock.interval is None:
