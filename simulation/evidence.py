@@ -107,11 +107,8 @@ class Evidence:
             header, body = log[op - 1].header, log[op - 1].body
             spans = hole_spans(header, body, holes)
             at, end = header.position + BODY_AT, header.position + BODY_AT + header.body_len
-            zero, either = (
-                [(at + first, at + last) for first, last in spans],
-                [(end, end + CRC.size)],
-            )
-            found[op] = Erased(zero, either) if finished else Erased([], [*zero, *either])
+            zero, crc = [(at + first, at + last) for first, last in spans], (end, end + CRC.size)
+            found[op] = Erased(zero, [crc]) if finished else Erased([], [*zero, crc])
             for hole in holes:
                 if (key[0], op, hole.entry) not in self.given_up:
                     raise Failure("erased", f"{key} erased entry {hole.entry} of op {op}")
