@@ -185,7 +185,7 @@ class Run:
             done = veritydb("verify", str(self._nodes.data(name)), timeout=VERIFY_SECONDS)
             printed = done.stdout + done.stderr
             problems += found_in(printed, f"verify of {name}")
-            if done.returncode:
+            if done.returncode and not only_index(printed):
                 said = printed.decode(errors="replace").strip()
                 problems.append(f"verify of {name} ended with {done.returncode}: {said[-1000:]}")
         return problems
@@ -213,6 +213,16 @@ class Run:
         if not judgement.acknowledged or not judgement.searched:
             lacking.append("the clients recorded no history to speak of")
         return lacking
+
+
+def only_index(printed: bytes) -> bool:
+    """Whether all that `verify` calls damaged is of the stream index.
+
+    That is derived, and each answer from it is held against the log; a place in it that nobody has
+    looked at may have rotted all the same.
+    """
+    damage = [line for line in printed.splitlines() if line.startswith(b"damage:")]
+    return bool(damage) and all(b"/index.db" in line for line in damage)
 
 
 def run(folder: Path, plan: Plan, say: Callable[[str], None]) -> Result:
