@@ -313,6 +313,21 @@ def test_what_is_missing_is_neither_served_nor_rotten_nor_nacked(scene: Scene) -
     assert (said.present, said.nacks) == (0, 0)
 
 
+def test_what_rotted_below_a_gap_waits_for_it_and_nothing_of_the_gap_is_called_rotten(
+    scene: Scene,
+) -> None:
+    scene.installed(30)
+    scene.late.disk.frames = {n: scene.frame(n) for n in (1, 30)}
+    scene.late.step(ev.FrameRotten(Op(1)))
+    scene.group.run(3_000)
+    assert scene.late.live.faulty == 1
+    assert not [each for _, each in scene.said(m.RequestFrames) if each.first < 30]
+    # The first op of what the snapshot stands for names the hash of the one that has rotted.
+    scene.late.disk.frames = {n: scene.frame(n) for n in range(1, 31)}
+    scene.group.run(3_000)
+    assert [each.first for _, each in scene.said(m.RequestFrames) if each.first < 30]
+
+
 @pytest.mark.parametrize(("op", "votes"), [(OPS + 2, True), (30, False)])
 def test_a_replacement_has_a_voice_only_once_it_holds_all_that_was_promised(
     op: int, votes: bool

@@ -288,7 +288,7 @@ def acknowledge(s: State) -> None:
     """Tell the primary what is durable here, up to a frame that it may count on and has rotted."""
     durable = s.log.durable
     rotten = bisect_right(s.log.faulty, s.commit_max)
-    if rotten < len(s.log.faulty) and s.log.faulty[rotten] <= durable:
+    if rotten < len(s.log.faulty):
         mark("vsr.rotten_frame_not_acknowledged")
         durable = Op(s.log.faulty[rotten] - 1)
     digest = s.log.hash_at(durable)
@@ -308,7 +308,7 @@ def acknowledge(s: State) -> None:
                 replacements=s.replacements_durable,
             ),
         )
-    assert durable <= s.log.head
+    assert durable <= s.log.durable
 
 
 def on_heartbeat(s: State, message: Heartbeat) -> None:

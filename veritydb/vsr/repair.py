@@ -204,7 +204,7 @@ def on_headers_read(s: State, headers: tuple[Header, ...]) -> None:
     if headers and headers[0].op == after:
         assert headers[-1].op == s.repair_op + len(headers)
         _ask(s, [header.previous for header in headers])
-    elif not headers and after <= s.commit and not s.log.is_faulty(after):
+    elif not (headers or after > s.commit or s.log.is_faulty(after) or s.missing(after)):
         # To write that op again mends its record.
         mark("vsr.rotten_record_found")
         s.log.add_faulty(after)
