@@ -7,7 +7,7 @@ from simulation.checkers.audit import Audit, Tenants
 from simulation.checkers.base import Checker, Files, Log, Replica
 from simulation.checkers.clients import ExactlyOnce, RealTime, Replies, Validity
 from simulation.checkers.damage import Damage
-from simulation.checkers.disks import Disks
+from simulation.checkers.disks import Disks, Erased
 from simulation.checkers.limits import Asking, Calm, Queues
 from simulation.checkers.linearizable import Histories
 from simulation.checkers.log import Agreement, Durability, HashChain, OutcomeChain, Timestamps
@@ -40,7 +40,7 @@ class Questions(Protocol):
     def header_of(self, digest: bytes) -> Header | None:
         """The header of a frame that was ever written, by its hash."""
 
-    def erased(self, key: Replica, segment: int) -> dict[int, list[tuple[int, int]]]:
+    def erased(self, key: Replica, segment: int) -> dict[int, Erased]:
         """Where in a segment file bytes were erased, by op."""
 
     def kernel_of(self, key: Replica) -> int:
