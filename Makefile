@@ -64,7 +64,7 @@ canaries: install ## Plant bugs: every one has to be found; WRITE=docs/canaries.
 	$(BIN)/python -m simulation.canaries $(if $(WRITE),--write $(WRITE))
 
 model-check: install ## Search all that can happen within small bounds, exhaustively
-	$(BIN)/python -m simulation.model
+	$(BIN)/python -m simulation.model --processes $(JOBS)
 
 mutants: install ## Take gates of the protocol away: PICKS=20 SEED=7 draws twenty; each has to be noticed
 	$(BIN)/python -m simulation.mutants --picks $(PICKS) $(if $(SEED),--seed $(SEED))
