@@ -169,3 +169,92 @@ def test_zeros_cost_nothing() -> None:
     assert disk.stored() == 0
     assert disk.read("a", 1 << 39, 3) == b"\0\0\0"
     assert disk.next_data("a", 0) is None
+
+
+def test_a_lie_is_counted_once_it_is_found_out_and_what_was_said_survives_on_paper() -> None:
+    disk, seen = disk_with(), list[str]()
+    disk.on_fault = seen.append
+    disk.lying = True
+    disk.write("a", 0, (b"x" * SECTOR,))
+    disk.sync("a")
+    assert disk.surviving("a", 0, 1) == b"x" and not seen
+    disk.lying = False
+    disk.write("a", SECTOR, (b"y" * SECTOR,))
+    disk.sync("a")
+    assert disk.surviving("a", 0, 1) == b"x", "a later sync that is honest writes it after all"
+    disk.lying = True
+    disk.write("a", 0, (b"z" * SECTOR,))
+    disk.sync("a")
+    disk.crash(lose_everything)
+    assert seen == ["lying-sync"]
+    assert disk.read("a", 0, SECTOR + 1) == b"x" * SECTOR + b"y"
+
+
+def test_a_doomed_write_is_seen_until_the_power_is_cut() -> None:
+    disk, seen = disk_with(), list[str]()
+    disk.on_fault = seen.append
+    disk.doom = 1
+    disk.write("a", 0, (b"x" * SECTOR,))
+    disk.sync("a")
+    assert disk.read("a", 0, 1) == disk.surviving("a", 0, 1) == b"x"
+    disk.crash(keep_everything)
+    assert disk.read("a", 0, 1) == b"\0" and seen == ["lost-write"]
+    disk.doom = 1
+    disk.write("a", 0, (b"x",))
+    disk.write("a", 1, (b"y",))
+    disk.sync("a")
+    disk.crash(lose_everything)
+    assert disk.read("a", 0, 2) == b"xy", "the page was written again, as a whole"
+
+
+def test_a_stray_write_hits_another_place() -> None:
+    disk, seen = disk_with(), list[str]()
+    disk.on_fault = seen.append
+    create(disk, "b", SIZE)
+    disk.doom, disk.stray = 1, ("b", 3)
+    disk.write("a", 0, (b"x" * SECTOR,))
+    disk.sync("a")
+    assert disk.read("b", 3 * SECTOR, 1) == b"x" and seen == ["misdirected-write"]
+    disk.crash(keep_everything)
+    assert disk.read("a", 0, 1) == b"\0" and disk.read("b", 3 * SECTOR, 1) == b"x"
+
+
+def test_a_write_that_fails_may_be_done_in_part() -> None:
+    disk, seen = disk_with(), list[str]()
+    disk.on_fault = seen.append
+    disk.short, disk.errors[disk.operations] = True, DiskError("planned")
+    with pytest.raises(DiskError):
+        disk.write("a", 0, (b"x" * 4 * SECTOR,))
+    assert disk.read("a", 0, 4 * SECTOR) == b"x" * 2 * SECTOR + bytes(2 * SECTOR)
+    assert seen == ["eio-write"]
+
+
+def test_a_sync_fails_when_it_was_told_to_and_only_then() -> None:
+    disk = disk_with()
+    disk.sync_error_in = 1
+    disk.sync("a")
+    disk.write("a", 0, (b"x",))
+    with pytest.raises(DiskError):
+        disk.sync("a")
+    disk.crash(keep_everything)
+    assert disk.read("a", 0, 1) == b"\0", "the page was clean, and the disk had nothing"
+    disk.sync("a")
+
+
+def test_one_read_comes_out_wrong() -> None:
+    disk = disk_with()
+    disk.write("a", 0, (b"abc",))
+    disk.reading = bytes.swapcase
+    assert [disk.read("a", 0, 3), disk.read("a", 0, 3)] == [b"ABC", b"abc"]
+
+
+def test_files_that_are_cut_short_or_gone() -> None:
+    disk = disk_with()
+    disk.write("a", 0, (b"x" * SIZE,))
+    disk.truncate("a", SECTOR)
+    assert disk.size("a") == SECTOR
+    disk.allocate("a", SIZE)
+    assert disk.read("a", 0, SIZE) == b"x" * SECTOR + bytes(SIZE - SECTOR)
+    disk.vanish("a")
+    disk.crash(keep_everything)
+    assert disk.size("a") is None

@@ -1,5 +1,7 @@
 """Links that misbehave as planned, and partitions of every shape."""
 
+from itertools import pairwise
+
 import pytest
 
 from simulation.choices import PPM, Choices
@@ -67,3 +69,59 @@ def test_every_shape_of_partition_is_drawn(nodes: int) -> None:
     ends = {*range(nodes), CLIENTS, CLIENTS + 1}
     for _, links in shapes:
         assert all({a, b} <= ends and a != b for a, b in links)
+
+
+def test_a_bad_link_loses_in_bursts_and_gets_better() -> None:
+    world = World(Choices(4))
+    network = Network(world, NetworkPlan(burst_ppm=20_000, burst_packets=30), nodes=3)
+    got: list[Packet] = []
+    network.receive = got.append
+    for number in range(3_000):
+        network.send(PACKET._replace(data=number.to_bytes(2, "big")))
+    world.run(SECOND)
+    there = sorted(int.from_bytes(packet.data, "big") for packet in got)
+    gaps = [after - before for before, after in pairwise(there) if after > before + 1]
+    assert 1_000 < len(there) < 2_900
+    assert len(gaps) < (3_000 - len(there)), "the lost ones lie together"
+
+
+def test_a_clogged_link_holds_back_and_lets_go_in_order() -> None:
+    world = World(Choices(4))
+    network = Network(world, NetworkPlan(delay_min=1_000, delay_mean=1), nodes=3)
+    got: list[Packet] = []
+    network.receive = got.append
+    network.clog({(0, 1), (2, 1)})
+    for number in range(20):
+        network.send(Packet(number % 2 * 2, 1, None, bytes((number,))))
+        world.run(world.now + SECOND)
+    assert got == []
+    network.release()
+    world.run(world.now + SECOND)
+    for source in (0, 2):
+        numbers = [packet.data[0] for packet in got if packet.source == source]
+        assert len(numbers) == 10 and numbers == sorted(numbers)
+
+
+def test_messages_of_one_kind_are_lost_from_one_node_or_all() -> None:
+    beat = PACKET._replace(tag=("peer", 1, "Heartbeat"))
+    other = PACKET._replace(tag=("peer", 1, "Prepare"))
+    for source, lost in ((None, True), (0, True), (2, False)):
+
+        def prepare(network: Network, source: int | None = source) -> None:
+            network.lose_kinds(("Heartbeat", "Ping"), source)
+
+        assert delivered(NetworkPlan(), beat, prepare) == ([] if lost else [beat])
+        assert delivered(NetworkPlan(), other, prepare) == [other]
+
+
+def test_a_slow_node_takes_longer_in_both_directions() -> None:
+    world = World(Choices(4))
+    network = Network(world, NetworkPlan(delay_min=10, delay_mean=1), nodes=3)
+    got: list[tuple[int, Packet]] = []
+    network.receive = lambda packet: got.append((world.now, packet))
+    network.slow[1] = SECOND
+    for source, target in ((0, 1), (1, 2), (0, 2)):
+        network.send(Packet(source, target, None, b""))
+    world.run(5 * SECOND)
+    assert [when >= SECOND for when, packet in got] == [False, True, True]
+    assert got[0][1].target == 2
