@@ -72,12 +72,12 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     async def run(self) -> None:
         """Work off callbacks and timers, for ever."""
         while True:
-            # A pass is an instant; those of other processes may come between two of them.
-            await trio.lowlevel.checkpoint()
             if (stalled := self.stalled_until - self._world.now) > 0:
                 await trio.sleep(stalled / 1e9)
             self._turn()
             if self._ready:
+                # A pass is an instant; those of other processes may come between two of them.
+                await trio.lowlevel.checkpoint()
                 continue
             self._wake = trio.Event()
             deadline = self._timers[0][0] / 1e9 if self._timers else float("inf")

@@ -24,7 +24,7 @@ KINDS = (
 )
 CALM_PPM = 100_000
 BURST_PPM = 80_000
-CALM_BURST_PPM = 500_000
+CALM_BURST_PPM = 800_000
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
