@@ -225,6 +225,7 @@ class Simulation:
     def _converged(self) -> bool:
         if not self._clients_done():
             return False
+        unheard = self.nemesis.core.unheard()
         for box in self.cluster.boxes:
             if box.index in self.nemesis.core.outside:
                 continue
@@ -234,13 +235,18 @@ class Simulation:
                 if box.index not in group.nodes:
                     continue
                 host = box.hosts.get(group.number)
+                if (group.number, group.nodes.index(box.index)) in unheard:
+                    continue
                 if host is None or host.writing or not host.node.ready:
                     return False
                 if host.key in self.cluster.gaps:
                     return False
                 if host.node.applied != len(self.log.get(group.number, [])):
                     return False
-        return self.cluster.whole() and set(self.operator.joining()) <= self.cluster.outside
+        if not self.cluster.whole() or not set(self.operator.joining()) <= self.cluster.outside:
+            return False
+        self.cluster.outside.update(unheard)
+        return True
 
     def _why_not(self) -> str:
         lines = [f"not converged after {LIVENESS_TIME // SECOND} s without faults"]
@@ -258,8 +264,8 @@ class Simulation:
         """Replicas that applied the same ops hold the same state, byte for byte."""
         for group in self.cluster.groups:
             found: dict[int, set[bytes]] = {}
-            for node in group.nodes:
-                if node in self.nemesis.core.outside:
+            for index, node in enumerate(group.nodes):
+                if (group.number, index) in self.cluster.outside:
                     continue
                 host = self.cluster.boxes[node].hosts[group.number]
                 state = sha256(b"".join(chunks(host.node.state))).digest()

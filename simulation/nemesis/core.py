@@ -107,6 +107,20 @@ class Core:
         delay = self._choices.log_uniform("core.flap", 20 * MS, 800 * MS)
         self._world.after(delay, self._flaps, box)
 
+    def unheard(self) -> set[Replica]:
+        """Replicas of the core that a primary outside cannot reach, while it leads a quorum.
+
+        It goes on without them, and rightly: whoever hears it does not leave its view.
+        """
+        found: set[Replica] = set()
+        for key in sorted(self._cluster.outside):
+            node = self._cluster.group(key[0]).nodes[key[1]]
+            if self._leads(key):
+                for index, other in enumerate(self._cluster.group(key[0]).nodes):
+                    if self._cluster.network.is_blocked(node, other):
+                        found.add((key[0], index))
+        return found
+
     # -- why there is no end
 
     def excuse(self) -> str:
