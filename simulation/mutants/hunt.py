@@ -39,14 +39,16 @@ class Seen(NamedTuple):
     seed: int
     verdict: str
     why: str
-    reached: frozenset[str] = frozenset()
+    trace: str
+    reached: frozenset[str]
 
 
 class Job(NamedTuple):
-    """Some seeds for one process: without a gate until one fails, or with all, noting."""
+    """Some seeds for one process: without a gate until one fails, or with all, watching some."""
 
     site: Site | None
     seeds: tuple[int, ...]
+    watched: tuple[Site, ...] = ()
 
 
 def everything() -> list[Site]:
@@ -72,7 +74,7 @@ def hunt(chosen: Sequence[Site], seeds: int, processes: int, runs: int = 0) -> I
     """
     alive = dict.fromkeys(chosen, 0)
     for first in range(1, seeds + 1, BLOCK):
-        block = baseline(range(first, min(first + BLOCK, seeds + 1)), processes)
+        block = baseline(range(first, min(first + BLOCK, seeds + 1)), tuple(alive), processes)
         jobs = (Job(site, _mattering(site, block, runs and runs - alive[site])) for site in alive)
         for job, done in share(iter(list(jobs)), work, processes):
             assert job.site is not None
@@ -105,10 +107,10 @@ def _verdict(
     return Verdict(site, "", "", last, before + len(done))
 
 
-def baseline(seeds: range, processes: int) -> list[Seen]:
+def baseline(seeds: range, watched: tuple[Site, ...], processes: int) -> list[Seen]:
     """What these seeds do with every gate in place."""
     starts = range(0, len(seeds), SHARE)
-    jobs = [Job(None, tuple(seeds[at : at + SHARE])) for at in starts]
+    jobs = [Job(None, tuple(seeds[at : at + SHARE]), watched) for at in starts]
     found: list[Seen] = []
     for _, done in share(iter(jobs), work, processes):
         assert not isinstance(done, Lost), "a run ended its process"
@@ -122,7 +124,12 @@ def work(job: Job) -> list[Seen]:
     reached: set[str] = set()
     found: list[Seen] = []
     if job.site is None:
-        trees = {file: sites.probed(file, source) for file, source in sources().items()}
+        trees = {
+            file: sites.probed(
+                file, source, {each.node for each in job.watched if each.file == file}
+            )
+            for file, source in sources().items()
+        }
     else:
         trees = {job.site.file: sites.planted(sources()[job.site.file], job.site)}
     with planted(trees, probes(reached)) as changed:
@@ -133,7 +140,7 @@ def work(job: Job) -> list[Seen]:
             verdict = result.failure[0] if result.failure else "empty" if result.empty else ""
             why = result.failure[1].strip() if result.failure else result.empty
             line = why.splitlines()[-1 if verdict.startswith("raised") else 0] if why else ""
-            found.append(Seen(seed, verdict, line[:300], frozenset(reached)))
+            found.append(Seen(seed, verdict, line[:300], result.trace, frozenset(reached)))
             if verdict and job.site is not None:
                 break
     return found

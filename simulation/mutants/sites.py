@@ -7,7 +7,7 @@ are left alone: they notice, and decide nothing.
 """
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -151,14 +151,14 @@ def _without(site: Site, node: ast.AST) -> ast.expr:
     return left[0] if len(left) == 1 else ast.Call(node.func, left, node.keywords)
 
 
-def probed(file: str, source: str) -> ast.Module:
-    """The module as it is, noting which of its gates make a difference."""
+def probed(file: str, source: str, watched: Collection[int]) -> ast.Module:
+    """The module as it is, noting which of some nodes make a difference."""
     tree = ast.parse(source)
     nodes = list(ast.walk(tree))
     changes: dict[ast.AST, Change] = {}
     for site in sites(file, source):
         node = nodes[site.node]
-        if node not in changes:
+        if node not in changes and site.node in watched:
             changes[node] = partial(_noting, f"{file}:{site.node}")
     return _Replace(changes).done(tree)
 

@@ -7,6 +7,7 @@ from simulation.mutants import hunt, sites
 from simulation.mutants.harmless import HARMLESS
 from simulation.mutants.planting import functions, module_of, sources
 from simulation.mutants.probes import probes
+from simulation.run import simulate
 
 SOURCE = '''
 def ready(log, durable):
@@ -46,7 +47,8 @@ def test_every_gate_is_found_and_each_can_be_taken_away() -> None:
 
 def test_a_run_notes_which_gates_make_a_difference() -> None:
     reached: set[str] = set()
-    ready = run(sites.probed("small", SOURCE), **probes(reached))
+    nodes = {site.node for site in sites.sites("small", SOURCE)}
+    ready = run(sites.probed("small", SOURCE, nodes), **probes(reached))
     assert ready(5, 3) == 3
     kinds = {site.reach: (site.kind, site.text) for site in sites.sites("small", SOURCE)}
     found = {kinds[each] for each in reached if each in kinds}
@@ -67,10 +69,13 @@ def test_a_quorum_that_is_not_waited_for_is_caught() -> None:
 
 
 def test_with_every_gate_in_place_a_seed_takes_the_course_that_it_always_takes() -> None:
-    (found,) = hunt.baseline(range(3, 4), 1)
+    every = hunt.everything()
+    (found,) = hunt.baseline(range(3, 4), tuple(every), 1)
     assert found.verdict == ""
-    names = {each.reach for each in hunt.everything()}
-    assert len(found.reached & names) > 200
+    assert len(found.reached & {each.reach for each in every}) > 200
+    # It is watched, and runs as it does when nobody looks.
+    (alone,) = hunt.baseline(range(3, 4), tuple(every[:1]), 1)
+    assert alone.trace == found.trace == simulate(3).trace
 
 
 def test_every_gate_is_in_a_function_that_can_be_replaced() -> None:
