@@ -11,6 +11,7 @@ from simulation.plan import REPLICAS, Plan
 
 Counts = Mapping[str, int]
 
+IDLE = "drawn, and never happened"
 COUNTED_ANSWERS = 150
 """Of a run that counts as one, when runs are counted per hour."""
 
@@ -63,7 +64,7 @@ def missing(plan: Plan, counts: Counts) -> str:
             return f"{floor.seen(counts)} {floor.what}, less than {floor.least(plan)}"
     idle = [fault for fault in plan.faults if not counts.get(f"fault.{fault}")]
     if idle:
-        return f"drawn, and never happened: {', '.join(idle)}"
+        return f"{IDLE}: {', '.join(idle)}"
     if not plan.faults and counts.get("client.gave-up", 0):
         return "requests given up in a run without faults"
     return ""

@@ -12,7 +12,7 @@ from simulation import segments
 from simulation.checkers import sessions as sessions_checker
 from simulation.plan import Plan
 from veritydb.types.limits import KIB
-from veritydb.vsr import normal, sessions, view_change
+from veritydb.vsr import commit, log, normal, sessions, view_change
 
 FEW: tuple[tuple[ModuleType, str, int], ...] = (
     (sessions, "SESSIONS_MAX", 4),
@@ -22,6 +22,9 @@ FEW: tuple[tuple[ModuleType, str, int], ...] = (
     (normal, "PIPELINE_BYTES_MAX", 12 * KIB),
     (normal, "PENDING_ENTRIES_MAX", 4),
     (view_change, "FORFEIT_OPS", 2),
+    (log, "HEADERS_KEPT", 64),
+    (log, "FRAMES_KEPT_BYTES", 48 * KIB),
+    (commit, "BACKLOG_BYTES_MAX", 400 * KIB),
 )
 
 

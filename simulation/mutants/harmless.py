@@ -74,6 +74,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "normal.py count | never | s.abdicating",
     ),
     AGAIN: (
+        # A group of one whose disk stalls elects itself, and goes on.
+        "view_change.py abdicate_if_stuck | never | s.replicas == 1",
         "normal.py propose | never | busy and s.pending_bytes < s.config.eager_bytes and "
         "(len(s.pending) < OP_ENTRIES_MAX)",
         "normal.py propose | always | s.peer_up[peer] and (not s.lagging[peer])",
