@@ -157,17 +157,6 @@ def _start_view_says_nothing() -> None:
     replace(begin, empty)
 
 
-def _recovering_votes() -> None:
-    """Whoever has not caught up with what it may have forgotten votes after the next restart."""
-    begin = replica._start
-
-    def starting(s: State, recovered: Recovered) -> None:
-        s.recovering = s.recovering_durable = Op(0)
-        begin(s, recovered)
-
-    replace(begin, starting)
-
-
 def _recovered_too_soon() -> None:
     """A voice comes back with the first StartView, not with the ops it tells of."""
     finish = install.finish_recovery
@@ -244,7 +233,6 @@ CANARIES = (
     Canary("view taken from a Prepare", "", ("views-durable", "halted"), _view_is_guessed, (1,)),
     Canary("any StartView recovers", "nonce ignored", RECOVERS, _any_start_view_recovers, (6, 12)),
     Canary("StartView says nothing", "", (*FORKS, "liveness"), _start_view_says_nothing, (22,)),
-    Canary("recovering replica votes", "", RECOVERS, _recovering_votes, (5,)),
     Canary("recovered too soon", "", RECOVERS, _recovered_too_soon, (5,)),
     Canary("replacement votes at once", "", RECOVERS, _replacement_votes, (14,)),
     Canary("sealed anew", "ops taken over", (*FORKS, ASSERTED), _uncommitted_sealed_anew, (46,)),
