@@ -88,8 +88,11 @@ class _File:
             head = self.sectors.get(first, ZERO)[:skip]
             tail = self.sectors.get(last, ZERO)[end - last * SECTOR :]
             data = head + data + tail
-        for number in range(len(data) // SECTOR):
-            self.put(first + number, data[number * SECTOR : (number + 1) * SECTOR])
+        sectors, plain = self.sectors, not (self.ghosts or self.doomed)
+        for number, start in enumerate(range(0, len(data), SECTOR), start=first):
+            content = data[start : start + SECTOR]
+            if not plain or content != sectors.get(number, ZERO):
+                self.put(number, content)
 
     def read(self, at: int, size: int) -> bytes:
         end = min(at + size, self.size)

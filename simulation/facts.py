@@ -4,7 +4,7 @@ from simulation.checkers.base import Load, Replica, SentFact, Standing, Start
 from veritydb.node.node import Node
 from veritydb.types.durable import Recovered
 from veritydb.vsr import messages
-from veritydb.vsr.config import Status
+from veritydb.vsr.config import NORMAL
 from veritydb.vsr.replica import Replica as Vsr
 
 ASKING = messages.RequestFrames | messages.RequestHeaders | messages.RequestHistory
@@ -45,16 +45,17 @@ def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) ->
 
 
 def standing(life: int, replica: Vsr) -> Standing:
-    """Where a replica stands."""
+    """Where a replica stands. It is asked after each step, so the shortest way is taken."""
+    s = replica._s
     return Standing(
         life,
-        replica.status is Status.NORMAL,
-        replica.is_primary,
-        replica.view,
-        replica.log_view,
-        replica.commit,
-        replica.commit_max,
-        replica.op,
+        s.status is NORMAL,
+        s.is_primary,
+        s.view,
+        s.log_view,
+        s.commit,
+        s.commit_max,
+        s.log.head,
     )
 
 

@@ -125,8 +125,8 @@ class Host:
 
     def state(self) -> tuple[Any, ...]:
         """Role, view, commit, applied and op, for the timeline."""
-        replica = self.node.replica
-        return (self.node.role, replica.view, replica.commit_max, self.node.applied, replica.op)
+        s = self.node.replica._s
+        return (self.node.role, s.view, s.commit_max, self.node.applied, s.log.head)
 
     def step(self, event: ev.Event) -> None:
         """Hand the node an event and perform what it asks for."""

@@ -260,6 +260,7 @@ class Watch:
         self._sent = who("sent")
         self._answered = who("answered")
         self._read = who("read")
+        self._invoked = who("invoked")
 
     def begun(self, replica: Replica, start: Start) -> None:
         """See `Checker.begun`."""
@@ -307,7 +308,7 @@ class Watch:
 
     def invoked(self, request: Request) -> None:
         """See `Checker.invoked`."""
-        for checker in self.checkers:
+        for checker in self._invoked:
             checker.invoked(request)
 
     def denied(self, request: Request) -> None:

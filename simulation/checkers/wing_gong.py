@@ -15,7 +15,7 @@ from simulation.checkers.history import ANY, EXISTS, Kind, Operation, Result
 WINDOW = 60
 ENOUGH = 12
 """A window ends at the next quiet moment after so many: orders are tried one against all others."""
-BUDGET = 20_000
+BUDGET = 5_000
 IMPOSSIBLE = -1
 
 

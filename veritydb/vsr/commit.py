@@ -25,7 +25,9 @@ def backlog(s: State) -> bool:
 
 def advance(s: State) -> None:
     """Emit what can be emitted; ask the disk for frames that are no longer remembered."""
-    known = min(s.certain, s.log.durable)
+    known = s.certain
+    if s.commit < known:
+        known = min(known, s.log.durable)
     if s.commit >= known:
         return
     limit = min(known, s.commit + COMMITS_PER_STEP)
