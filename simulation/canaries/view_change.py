@@ -228,7 +228,12 @@ CANARIES = (
     Canary("logs not compared", "", (*FORKS, ASSERTED), _logs_not_compared, (19, 20, 22)),
     Canary("own log preferred", "by a new primary", (*FORKS, ASSERTED), _own_log_preferred, (9,)),
     Canary("old log view counts", "in a merge", FORKS, _any_log_view_counts, (6,)),
-    Canary("restarted primary goes on", "", ("same-story", "halted"), _restarted_primary_goes_on),
+    Canary(
+        "restarted primary goes on",
+        "in its view",
+        ("same-story", "halted", ASSERTED),
+        _restarted_primary_goes_on,
+    ),
     Canary("waits for a primary", "at a start", COSTS, _waits_for_a_primary, (7,)),
     Canary("view taken from a Prepare", "", ("views-durable", "halted"), _view_is_guessed, (1,)),
     Canary("any StartView recovers", "nonce ignored", RECOVERS, _any_start_view_recovers, (6, 12)),
