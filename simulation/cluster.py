@@ -28,11 +28,14 @@ from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity
 from veritydb.types.frame import Frame, Header
+from veritydb.types.limits import KIB
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr.config import Config as VsrConfig
 from veritydb.vsr.config import Status
 from veritydb.wire import log as commands
 
+EAGER_BYTES = 2 * KIB, 64 * KIB
+"""What must wait before another op is begun, where limits are small and where not."""
 PEER_LOST_PPM = 800_000
 RETRY_START = 100 * MS
 SCRUB_EVERY = 300 * MS
@@ -329,6 +332,7 @@ class Cluster(Evidence):
                 kernel=KERNEL_VERSION + box.newest,
                 transfer_ops=self.plan.transfer_ops,
                 part_bytes=self.plan.part_bytes,
+                eager_bytes=EAGER_BYTES[not self.plan.few],
             ),
             genesis=genesis(group.number, group.placement, self._directory),
             decode=commands.decode,

@@ -68,7 +68,13 @@ class Rot(Family):
             at = header.op * RECORD_BYTES + self.choices.choose("rot.record", 200)
             self.cluster.ruined.add(key)
             self._rot_bit(key, header, names.JOURNAL, at)
-            if self.choices.choose("rot.both", 2):
+            both = self.choices.choose("rot.both", 3)
+            if both == 2:
+                # What the frame before has to be, only this record told.
+                before = self.cluster.recorded(key, Op(max(1, header.op - 1)))
+                both = before is not None and self._may_rot(key, before)
+                header = before or header
+            if both:
                 at = header.position + self.choices.choose("rot.at", 224 + header.body_len)
                 self._rot_bit(key, header, names.segment(header.segment), at)
 
@@ -82,13 +88,12 @@ class Rot(Family):
             header = self.cluster.recorded(key, op)
         elif log:
             header = log[self.choices.choose("rot.op", len(log))].header
-        if header is None or not self.cluster.holds(key, header):
-            return None
-        elsewhere = any(at == (key[0], header.op) for at in self._rotten_ops())
-        return None if elsewhere else header
+        return header if header is not None and self._may_rot(key, header) else None
 
-    def _rotten_ops(self) -> list[tuple[int, int]]:
-        return [(key[0], op) for key, op in self.cluster.rotten]
+    def _may_rot(self, key: Replica, header: Header) -> bool:
+        """Whether an op is durable there and rotten nowhere."""
+        rotten = any((at[0], op) == (key[0], header.op) for at, op in self.cluster.rotten)
+        return self.cluster.holds(key, header) and not rotten
 
     def _rot_bit(self, key: Replica, header: Header, name: str, at: int) -> None:
         self.world.count("rot." + name.split("/")[0])
@@ -99,7 +104,8 @@ class Rot(Family):
 
     def _superblock(self) -> None:
         """Any of the four copies, up to all of them: it goes on, or says that it cannot."""
-        for key in self.stage.victims():
+        keys = self.stage.victims()
+        for key in keys:
             many = self.choices.pick("superblock.many", (1, 2, 2, 2, 3, 4))
             hit = self.choices.sample("superblock.copies", range(superblock.COPIES), many)
             self.stage.fired("superblock")
@@ -114,7 +120,8 @@ class Rot(Family):
                     disk.rot_sector(names.SUPERBLOCK, at // SECTOR)
                 else:
                     disk.rot(names.SUPERBLOCK, at, 1 << self.choices.choose("rot.bit", 8))
-        self._fell()
+        if keys:
+            self._fell()
 
     def _file_lost(self) -> None:
         """A file is gone, empty or cut short when the process comes back."""
