@@ -384,7 +384,7 @@ class Cluster(Evidence):
         mode = c.choose("crash.mode", 4)
         if mode == 0:
             self.disks[key].crash(lose_everything)
-        elif mode == 1:
+        elif mode == 1 and not self.disks[key].lying:
             self.disks[key].crash(keep_everything)
         else:
             self.disks[key].crash(lambda n: c.choose("crash.sector", n))

@@ -34,9 +34,12 @@ class Promises(Family):
 
     def _lying_sync(self) -> None:
         """For a while nothing reaches the disk, then the power fails."""
-        for key in self.stage.victims():
+        keys = self.stage.victims()
+        for key in keys:
             self._suspect(key)
             self.cluster.disks[key].lying = True
+        if not keys:
+            return
         long = self.choices.log_uniform("lying.long", 5 * MS, 1 * SECOND)
         self.world.after(long, self._honest)
 
@@ -47,14 +50,17 @@ class Promises(Family):
 
     def _lost_write(self) -> None:
         """Some writes are seen until the power is cut, and then were never made."""
-        for key in self.stage.victims():
+        keys = self.stage.victims()
+        for key in keys:
             self._suspect(key)
             self.cluster.disks[key].doom = self.choices.between("lost.writes", 1, 3)
-        self._fell_soon()
+        if keys:
+            self._fell_soon()
 
     def _misdirected_write(self) -> None:
         """A write hits another place, of the same file or another one."""
-        for key in self.stage.victims():
+        keys = self.stage.victims()
+        for key in keys:
             disk = self.cluster.disks[key]
             there = list(disk.contents())
             if there:
@@ -63,7 +69,8 @@ class Promises(Family):
                 disk.doom = 1
                 where = self.choices.choose("stray.at", len(data) // SECTOR)
                 disk.stray = (name, at // SECTOR + where)
-        self._fell_soon()
+        if keys:
+            self._fell_soon()
 
     def _rollback(self) -> None:
         """The disks of a machine are put back as they were a while ago."""
