@@ -1,16 +1,15 @@
 """Clients: sessions, windows, retries after silence, following the primary, reading back."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 
+from simulation.calls import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.checkers.base import Answer, ReadAnswer, Request
 from simulation.network import CLIENTS, Network, Packet
 from simulation.topology import Group
 from simulation.workload import TENANT, Draft, Known, Workload, register
 from simulation.world import MS, US, World
-from veritydb.node.effects import RefuseReason
 from veritydb.types.entry import EXPECT_ANY, Entry, EntryHeader, Kind
 from veritydb.types.ids import ClientId, GroupId, StreamId
 from veritydb.types.limits import SESSION_WINDOW
@@ -25,60 +24,6 @@ HOME_OF_MISPLACED = GroupId(1)
 FRESH_PPM = 500_000
 ANYBODY_PPM = 250_000
 """How many fresh reads go to a replica that may well not be the primary (any more)."""
-
-
-class Call(NamedTuple):
-    """What a client sends beside the entry's bytes. `key` comes back with the answer."""
-
-    key: int
-    group: int
-    replica: int
-
-
-class ReadCall(NamedTuple):
-    """A read from `first` on; a fresh one has to show all that was answered before it."""
-
-    key: int
-    group: int
-    replica: int
-    stream: int
-    first: int
-    fresh: bool
-
-
-class Answered(NamedTuple):
-    """A request came into the log, and this became of it."""
-
-    key: int
-    replica: int
-    outcome: Outcome
-
-
-class Refused(NamedTuple):
-    """A node did not take the request."""
-
-    key: int
-    reason: RefuseReason
-    redirect: int | None
-
-
-class Denied(NamedTuple):
-    """The rules forbid it: never to be asked again."""
-
-    key: int
-    code: Code
-
-
-class ReadReply(NamedTuple):
-    """What is in a stream."""
-
-    key: int
-    replica: int
-    applied: int
-    next: int
-    floor: int
-    first: int
-    tokens: tuple[bytes, ...]
 
 
 class Session:

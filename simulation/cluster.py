@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from simulation.calls import Call, ReadCall
 from simulation.checkers.base import Replica, Watch
 from simulation.choices import PPM
-from simulation.clients import Call, ReadCall
 from simulation.clocks import Clock
 from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
 from simulation.evidence import Evidence

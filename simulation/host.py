@@ -5,8 +5,8 @@ from traceback import format_exc
 from typing import Any, Protocol
 
 from simulation import forgery
+from simulation.calls import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.checkers.base import Replica, Watch
-from simulation.clients import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.facts import sent_fact, standing
 from simulation.index import Index
 from simulation.ledger import Ledger
@@ -225,15 +225,13 @@ class Host:
         source, key = self._calls.pop(effect.token, NOBODY)
         if source == NOBODY[0]:
             return
-        tag = Answered(key, self.index, effect.outcome)
-        self._to_client(source, tag)
+        self._to_client(source, Answered(key, self.index, effect.outcome))
 
     def _refuse(self, effect: fx.Refuse) -> None:
         source, key = self._calls.pop(effect.token, NOBODY)
         if source == NOBODY[0]:
             return
-        tag = Refused(key, effect.reason, effect.redirect)
-        self._to_client(source, tag)
+        self._to_client(source, Refused(key, effect.reason, effect.redirect))
 
     def _to_client(self, source: int, tag: object) -> None:
         self.machine.send(Packet(self.machine.index, source, tag, b""))

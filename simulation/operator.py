@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from simulation.clients import Answered, Call, Refused
+from simulation.calls import Answered, Call, Refused
 from simulation.cluster import Cluster
 from simulation.network import CLIENTS, Packet
 from simulation.topology import Group

@@ -1,6 +1,7 @@
 """What all messages between replicas have in common."""
 
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -51,3 +52,15 @@ class Kind(IntEnum):
 # a, b, c, d, hash, count, payload
 Fields = tuple[int, int, int, int, bytes, int, list[bytes]]
 Words = tuple[int, int, int, int, bytes, int, memoryview]
+
+
+def common_fields(f: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the fields of `Common` by name, of an envelope that was unpacked."""
+    return {
+        "cluster": f[8],
+        "group": f[3],
+        "epoch": f[4],
+        "view": f[5],
+        "sender": f[6],
+        "incarnation": f[7],
+    }

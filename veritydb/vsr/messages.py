@@ -30,7 +30,7 @@ from veritydb.types.limits import (
 )
 from veritydb.types.merkle import HASH_BYTES, NO_HASH
 from veritydb.types.outcome import RECORD_BYTES
-from veritydb.vsr.envelope import BadMessage, Common, Fields, Kind, Words
+from veritydb.vsr.envelope import BadMessage, Common, Fields, Kind, Words, common_fields
 from veritydb.vsr.transfer_messages import (
     HistoryPart,
     RequestHistory,
@@ -489,14 +489,7 @@ def decode(data: bytes | memoryview) -> Message:
         raise BadMessage(f"message kind {kind} from index {f[6]}")
     if kind not in WITH_PAYLOAD and (f[14] or f[15]):
         raise BadMessage(f"message kind {kind} has no payload")
-    common = {
-        "cluster": f[8],
-        "group": f[3],
-        "epoch": f[4],
-        "view": f[5],
-        "sender": f[6],
-        "incarnation": f[7],
-    }
+    common = common_fields(f)
     try:
         return READERS[kind](common, (f[9], f[10], f[11], f[12], f[13], f[15], payload))
     except BadFrame as error:
