@@ -19,7 +19,7 @@ from simulation.checkers.streams import Streams
 from simulation.checkers.views import Leaders, Truncation
 from veritydb.types.frame import Header
 
-SEARCHED_EVERY = 10
+SEARCHED_EVERY = 4
 """In one of so many runs the orders of clients' histories are searched for."""
 
 
@@ -70,6 +70,7 @@ class Checkers:
         self.streams = Streams()
         self.placement = Placement({group: frozenset(nodes) for group, nodes in homes.items()})
         self.leaks = Leaks()
+        self.histories = Histories(self.streams.contents, seed % SEARCHED_EVERY == 0)
         durability = Durability(log, cluster.survives)
         durability.groups, durability.outside = sizes, cluster.outside
         self.all: list[Checker] = [
@@ -102,7 +103,7 @@ class Checkers:
             Calm(),
             Asking(now),
             Disks(log, cluster.files, cluster.damaged_disks, cluster.erased),
-            Histories(self.streams.contents, seed % SEARCHED_EVERY == 0),
+            self.histories,
             self.placement,
             self.leaks,
         ]
