@@ -181,6 +181,8 @@ class Simulation:
             return
         world.count("liveness-ms", (world.now - start) // MS)
         self.watch.ended()
+        world.count("searches", self.checkers.histories.searches)
+        world.count("searches.given-up", self.checkers.histories.given_up)
         self._search_disks()
         self._search_texts()
         self._compare_states()

@@ -194,7 +194,9 @@ LOST = ("acks-durable", "durability", "kept")
 VIEWS = ("views-durable", "remembered")
 CANARIES = (
     Canary("acknowledged before sync", "memory counts as disk", LOST, _ack_before_sync, (3,)),
-    Canary("view not durable", "a view is spoken of before", VIEWS, _view_not_durable, (1,)),
+    Canary(
+        "view not durable", "it is spoken of before", (*VIEWS, ASSERTED), _view_not_durable, (1,)
+    ),
     Canary("log view not durable", "likewise", VIEWS, _log_view_not_durable, (2, 29)),
     Canary("prepares at once", "leads undurably", (*VIEWS, ASSERTED), _prepares_at_once, (15,)),
     Canary("frames not synced", "written only", LOST, _frames_not_synced, (3, 44)),

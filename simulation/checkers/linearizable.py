@@ -30,8 +30,8 @@ class Histories(Checker):
         self._told: dict[int, Answer | None] = {}
         self._requests: dict[int, Request] = {}
         self._reads: list[Operation] = []
-        self.given_up = 0
-        """Streams whose search was too long to be brought to an end."""
+        self.searches = self.given_up = 0
+        """Streams for which an order was looked for, and those where that would take too long."""
 
     def invoked(self, request: Request) -> None:
         """Note a request that has no answer yet."""
@@ -75,6 +75,7 @@ class Histories(Checker):
                 self.fail(f"stream {stream}: {problems[0]}")
             if self._searched:
                 verdict = wing_gong.check(told)
+                self.searches += 1
                 self.given_up += verdict.sound is None
                 if verdict.sound is False:
                     self.fail(f"stream {stream}: {verdict.what}")
