@@ -21,6 +21,7 @@ ON_ONE_MACHINE = (
     *("lying-sync", "lost-write", "misdirected-write", "rollback"),
 )
 """Classes of damage that the victim alone suffers. Where there is one, frames rot only there."""
+FATAL_MAX = 2
 
 
 class Rot(Family):
@@ -102,9 +103,13 @@ class Rot(Family):
         mask = 1 << self.choices.choose("rot.bit", 8)
         self.cluster.disks[key].rot(name, at, mask)
 
+    def _often_enough(self, fault: str) -> bool:
+        """Whether more of it would only keep a replica from ever being whole again."""
+        return self.world.counts.get("fault." + fault, 0) >= FATAL_MAX
+
     def _superblock(self) -> None:
         """Any of the four copies, up to all of them: it goes on, or says that it cannot."""
-        keys = self.stage.victims()
+        keys = [] if self._often_enough("superblock") else self.stage.victims()
         for key in keys:
             many = self.choices.pick("superblock.many", (1, 2, 2, 2, 3, 4))
             hit = self.choices.sample("superblock.copies", range(superblock.COPIES), many)
@@ -125,7 +130,7 @@ class Rot(Family):
 
     def _file_lost(self) -> None:
         """A file is gone, empty or cut short when the process comes back."""
-        keys = self.stage.victims()
+        keys = [] if self._often_enough("file-lost") else self.stage.victims()
         if keys:
             self._fell()
         for key in keys:
