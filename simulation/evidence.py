@@ -106,12 +106,18 @@ class Evidence:
         for op, holes in holes_of.ops.items():
             header, body = log[op - 1].header, log[op - 1].body
             spans = hole_spans(header, body, holes)
-            at, end = header.position + BODY_AT, header.position + BODY_AT + header.body_len
-            zero, crc = [(at + first, at + last) for first, last in spans], (end, end + CRC.size)
-            found[op] = Erased(zero, [crc]) if finished else Erased([], [*zero, crc])
+            at, end = header.position + BODY_AT, header.position + header.frame_bytes()
+            zero = [(at + first, at + last) for first, last in spans]
             for hole in holes:
                 if (key[0], op, hole.entry) not in self.given_up:
                     raise Failure("erased", f"{key} erased entry {hole.entry} of op {op}")
+            if key in self.suspects:
+                # Nobody reads what is in holes, nor checksum and padding of a frame that has them:
+                # what a stray write left there stays.
+                found[op] = Erased([], [*zero, (at + header.body_len, end)])
+                continue
+            crc = (at + header.body_len, at + header.body_len + CRC.size)
+            found[op] = Erased(zero, [crc]) if finished else Erased([], [*zero, crc])
         return found
 
     def header_of(self, digest: bytes) -> Header | None:
