@@ -24,6 +24,9 @@ def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) ->
     elif isinstance(message, messages.StartView):
         op, commit = message.op, message.commit
         digest = message.headers[-1].hash if message.headers else b""
+    elif isinstance(message, messages.Frames | messages.Headers):
+        # It says of them that they are part of its view's log, or only that they are here.
+        log_view = message.view if message.normal else 0
     elif isinstance(message, ASKING):
         asked = (message.first, message.last)
     elif isinstance(message, messages.RequestSnapshotPart):

@@ -37,7 +37,7 @@ class ViewsDurable(Checker):
             self.fail(
                 f"{fact.sender} sends {fact.kind} of view {fact.view}; durable log view {log_view}"
             )
-        if fact.kind == "DoViewChange" and fact.log_view > log_view:
+        if fact.log_view > log_view:
             self.fail(f"{fact.sender} claims log view {fact.log_view}; durable is {log_view}")
 
 

@@ -64,7 +64,7 @@ def test_a_quorum_that_is_not_waited_for_is_caught() -> None:
         if (each.file, each.function, each.kind) == ("commit.py", "advance", "without")
         and each.text == "s.certain"
     ]
-    (verdict,) = hunt.hunt([site], seeds=10, processes=1)
+    (verdict,) = hunt.hunt([site], seeds=3, processes=1)
     assert verdict.caught
 
 
