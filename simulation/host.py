@@ -135,13 +135,13 @@ class Host:
         except Exception as error:
             self.world.note(self.name, self.state(), f"raised on {type(event).__name__}")
             raise Failure(f"raised-{type(error).__name__}", format_exc()) from error
-        quiet = type(event) is vsr_ev.Tick and not effects
-        if not quiet:
-            what = type(event).__name__
-            if type(event) is vsr_ev.Received:
-                message = event.message
-                what = f"< {type(message).__name__} v{message.view} from {message.sender}"
-            self.world.note(self.name, self.state(), what)
+        if not effects and type(event) is vsr_ev.Tick and not self._waiting:
+            return
+        what = type(event).__name__
+        if type(event) is vsr_ev.Received:
+            message = event.message
+            what = f"< {type(message).__name__} v{message.view} from {message.sender}"
+        self.world.note(self.name, self.state(), what)
         self.watch.now = self.world.now
         for effect in effects:
             if self.machine.crash_in is not None:
@@ -150,8 +150,7 @@ class Host:
             if perform is not None:
                 perform(self, effect)
         assert not self._committed, "a commit whose outcomes were not stored"
-        if not quiet:
-            self.watch.stepped(self.key, standing(self.machine.life, self.node.replica))
+        self.watch.stepped(self.key, standing(self.machine.life, self.node.replica))
         if self._waiting:
             self._answer_reads()
 
