@@ -210,5 +210,7 @@ CANARIES = (
     Canary("starts empty", "the log's end is forgotten", LOST, _starts_empty, (4,)),
     Canary("vouches for a snapshot's frames", "", LOST, _acknowledges_what_it_lacks, (21, 37)),
     Canary("commits what is held", "", ("durability", ASSERTED), _commits_what_is_held, (10, 39)),
-    Canary("commits over a hole", "", ("agreement", ASSERTED), _commits_over_hole, (42,)),
+    Canary(
+        "commits over a hole", "", ("agreement", "liveness", ASSERTED), _commits_over_hole, (42,)
+    ),
 )
