@@ -104,6 +104,24 @@ def test_a_frame_that_comes_erased_is_kept_erased() -> None:
         assert [read(again, 1), read(again, 2)] == erased
 
 
+@pytest.mark.parametrize("came_erased", [False, True])
+def test_without_its_map_a_frame_with_holes_is_rotten(came_erased: bool) -> None:
+    """Its zeros must not pass for events, however they came to be there."""
+    disk, store = fresh()
+    store.append([next_frame(None, [SMALL, BIG])])
+    store.erase_many([(Op(1), 1)])
+    erased = read(store, 1)
+    if came_erased:
+        disk, store = fresh()
+        store.append([erased])
+    disk.remove(names.holes(1))
+    store, recovered = reopen(disk)
+    assert recovered.faulty == (1,)
+    store.repair(erased)
+    assert read(reopen(disk)[0], 1) == erased
+    assert [each for each in verify(disk) if each.file != names.OUTCOMES] == []
+
+
 def test_what_does_not_match_the_root_is_not_written() -> None:
     _, store = fresh()
     whole = next_frame(None, [SMALL])

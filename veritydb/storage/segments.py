@@ -166,11 +166,17 @@ class Segments:
 
 
 def padded(whole: Frame) -> tuple[bytes, ...]:
-    """Return a frame's bytes with the padding to whole sectors."""
+    """Return a frame's bytes with the padding to whole sectors.
+
+    The CRC of one with holes is made wrong, as it is wrong where the holes were erased in place: if
+    the map that names them is lost, their zeros must not pass for events.
+    """
     size = frame.FRAME_OVERHEAD + whole.header.body_len
     pad = whole.header.frame_bytes() - size
     assert 0 <= pad < 512
     pieces = frame.buffers(whole)
+    if whole.holes:
+        pieces = (*pieces[:2], bytes(byte ^ 0xFF for byte in pieces[2]))
     return (*pieces, bytes(pad)) if pad else pieces
 
 
