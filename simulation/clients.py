@@ -15,7 +15,7 @@ from veritydb.types.ids import ClientId, GroupId, StreamId
 from veritydb.types.limits import SESSION_WINDOW
 from veritydb.types.outcome import Code, Outcome
 
-AT_LEISURE = 600 * MS
+AT_LEISURE = 1_000 * MS
 """How long a client thinks at least once all that had to be asked was asked."""
 FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000

@@ -112,7 +112,7 @@ def make(seed: int) -> Plan:
         shape=shape,
         faults=faults,
         requests=c.between("plan.requests", 170, 210),
-        events=c.between("plan.events", 7_500, 8_200),
+        events=c.between("plan.events", 7_600, 8_300),
         clients=c.between("plan.clients", 2, 5),
         window=c.pick("plan.window", (1, 1, 2, 4, 8)),
         think=c.log_uniform("plan.think", 2 * MS, 60 * MS),
