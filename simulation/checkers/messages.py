@@ -9,7 +9,7 @@ NO_PROMISE = frozenset(
     {
         *("Ping", "Pong", "RequestStartView", "RequestHeaders", "RequestFrames", "Replaced"),
         *("RequestSnapshot", "SnapshotOffer", "RequestSnapshotPart", "SnapshotPart"),
-        *("RequestHistory", "HistoryPart"),
+        *("RequestHistory", "HistoryPart", "Promised"),
     }
 )
 """Messages whose view claims nothing."""
