@@ -107,7 +107,8 @@ class Simulation:
     def _wire_checkers(self) -> None:
         cluster, watch = self.cluster, Watch(self.log, self.checkers.all)
         self.watch = cluster.watch = watch
-        self.network.watch = self._taint
+        if len(self.cluster.groups) > 1:
+            self.network.watch = self._taint
         shared = self._shared
         shared.invoked, shared.denied, shared.read = watch.invoked, watch.denied, watch.read
         shared.answered = self._answered
