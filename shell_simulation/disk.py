@@ -1,6 +1,7 @@
 """The disk of one replica, as the threads of its process see it: slow, and sometimes broken."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from shell_simulation.threads import current
@@ -50,6 +51,14 @@ class ThreadedDisk:
             thread.park(self._owner.disk_delay(mean))
         self._owner.alive()
 
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except DiskError:
+            self._owner.disk_failed()
+            raise
+
     def read(self, name: str, at: int, size: int) -> bytes:
         """See `Disk`."""
         self._before(READ_MEAN)
@@ -61,25 +70,20 @@ class ThreadedDisk:
     def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
         """See `Disk`."""
         self._before(WRITE_MEAN)
-        try:
+        with self._failing():
             self._disk.write(name, at, buffers)
-        except DiskError:
-            self._owner.disk_failed()
-            raise
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
         self._before(SYNC_MEAN)
-        try:
+        with self._failing():
             self._disk.sync(name)
-        except DiskError:
-            self._owner.disk_failed()
-            raise
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
         self._before(WRITE_MEAN)
-        self._disk.allocate(name, size)
+        with self._failing():
+            self._disk.allocate(name, size)
 
     def size(self, name: str) -> int | None:
         """See `Disk`."""
@@ -92,22 +96,26 @@ class ThreadedDisk:
     def rename(self, old: str, new: str) -> None:
         """See `Disk`."""
         self._before(WRITE_MEAN)
-        self._disk.rename(old, new)
+        with self._failing():
+            self._disk.rename(old, new)
 
     def remove(self, name: str) -> None:
         """See `Disk`."""
         self._before(WRITE_MEAN)
-        self._disk.remove(name)
+        with self._failing():
+            self._disk.remove(name)
 
     def sync_directory(self, name: str) -> None:
         """See `Disk`."""
         self._before(SYNC_MEAN)
-        self._disk.sync_directory(name)
+        with self._failing():
+            self._disk.sync_directory(name)
 
     def punch(self, name: str, at: int, size: int) -> None:
         """See `Disk`."""
         self._before(WRITE_MEAN)
-        self._disk.punch(name, at, size)
+        with self._failing():
+            self._disk.punch(name, at, size)
 
     def next_data(self, name: str, at: int) -> int | None:
         """See `Disk`."""

@@ -72,6 +72,9 @@ class Process:
                     self._loop_scope.cancel()
         except* Died:
             pass
+        except* Exception as group:
+            # Raised here, it would take with it what the others need in order to end.
+            self.world.fail(f"raised-{type(group.exceptions[0]).__name__}", repr(group))
         finally:
             self._bury()
             self.ended.set()
