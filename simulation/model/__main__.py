@@ -64,8 +64,8 @@ def summary(result: Result) -> str:
 def bounds(scope: Scope) -> str:
     """The bounds of a scope in a few words."""
     counts = [(kind, getattr(scope, kind)) for kind in KINDS]
-    told = [f"{count} {kind if count > 1 else kind[:-1]}" for kind, count in counts if count]
-    return ", ".join([f"views to {scope.views}", *told])
+    told = [f"{kind} {count}" for kind, count in counts if count]
+    return ", ".join([f"views to {scope.views}", *told, f"begins {scope.begin.value}"])
 
 
 def table(results: list[Result], seconds: float) -> Iterator[str]:
@@ -81,7 +81,7 @@ def table(results: list[Result], seconds: float) -> Iterator[str]:
         if result.broken and result.trace:
             found += f", {len(result.trace) - 2} events"
         if result.stuck:
-            found += f"; stuck {result.stuck} of {result.tried} tried"
+            found += f"; stuck in {result.stuck} of {result.tried} courses"
         yield (
             f"{mark + result.task.name:<40.40} {result.states:>11,} {result.transitions:>12,}"
             f" {result.depth:>5} {'yes' if result.complete else 'no':>4} {result.cpu:>6.0f}"
@@ -99,7 +99,7 @@ def table(results: list[Result], seconds: float) -> Iterator[str]:
         f"{sum(result.states for result in scopes):,} distinct states without planted bugs, "
         f"{sum(result.broken is not None for result in scopes)} violations, "
         f"{sum(result.stuck for result in scopes)} of "
-        f"{sum(result.tried for result in scopes)} cannot go on; "
+        f"{sum(result.tried for result in scopes)} courses stuck; "
         f"{caught} of {len(bugs)} planted bugs found; {seconds:.0f} s"
     )
 

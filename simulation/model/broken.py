@@ -1,5 +1,7 @@
 """What is raised when something is found."""
 
+from traceback import extract_tb
+
 
 class Broken(Exception):
     """An invariant does not hold: which one, and what is so instead."""
@@ -9,3 +11,9 @@ class Broken(Exception):
         super().__init__(name, text)
         self.name = name
         self.text = text
+
+
+def noticed(error: AssertionError) -> Broken:
+    """An assertion of the product failed: say which."""
+    where = extract_tb(error.__traceback__)[-1]
+    return Broken("assertion", f"{where.name} noticed: {where.line}")

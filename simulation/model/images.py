@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from simulation.disk import PowerCut, SimDisk
-from simulation.model.broken import Broken
+from simulation.model.broken import noticed
 from veritydb.storage import names
 from veritydb.storage.store import Store
 from veritydb.types.durable import Identity, Recovered, Superblock, ViewState
@@ -156,7 +156,7 @@ class Images:
                         seen.add(content)
                         found.add(self._recover(disk))
             except AssertionError as error:
-                raise Broken("assertion", f"the storage noticed: {error}") from error
+                raise noticed(error) from error
             self._torn[key] = frozenset(found)
         return self._torn[key]
 

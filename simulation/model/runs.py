@@ -7,6 +7,7 @@ from random import Random
 import msgspec
 
 from simulation.model.group import Group
+from simulation.model.images import REPLICAS
 from simulation.model.planted import PLANTED, STATES_MAX
 from simulation.model.progress import stuck
 from simulation.model.scopes import Begin, Scope
@@ -55,7 +56,10 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """What came of a task, without the states themselves. `cpu` are seconds of a processor."""
+    """What came of a task, without the states themselves. `cpu` are seconds of a processor.
+
+    In `stuck` of the courses that were `tried` the group could not go on.
+    """
 
     task: Task
     states: int
@@ -102,9 +106,11 @@ def run(task: Task) -> Result:
     if task.kind != "planted" and report.broken is None:
         sample = Random(1).sample(search.order, min(SAMPLE, len(search.order)))
     # What has rotted on one replica may be on another that is gone: then it has to wait.
-    left = stuck(search.group, sample, one_gone=not task.scope.rots)
+    one_gone = not task.scope.rots
+    left = stuck(search.group, sample, one_gone)
+    tried = len(sample) * (1 + REPLICAS * one_gone)
     spent = now() - began, time.process_time() - cpu
-    return result(task, report, search.group, spent, (len(sample), len(left)))
+    return result(task, report, search.group, spent, (tried, len(left)))
 
 
 def result(

@@ -12,9 +12,9 @@ KINDS = ("requests", "timeouts", "crashes", "heartbeats", "rots", "reads")
 class Begin(Enum):
     """Where a search begins."""
 
-    START = "first start"
+    START = "with the first start of all"
     REST = "at rest in view 1"
-    DIVIDED = "view 2 without the primary of view 1"
+    DIVIDED = "in view 2, with the primary of view 1 left behind"
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):

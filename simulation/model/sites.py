@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from simulation.model.broken import Broken
+from simulation.model.broken import Broken, noticed
 from simulation.model.happenings import TIMERS, Dice, Event, agreed_clock, ended, proposal
 from simulation.model.images import CLUSTER, GROUP, REPLICAS, Images, Write
 from simulation.model.memory import TICK, Memory, Template, settle
@@ -93,7 +93,7 @@ class Sites:
             try:
                 known = self._run(self.all[number], event)
             except AssertionError as error:
-                raise Broken("assertion", f"the code noticed: {error}") from error
+                raise noticed(error) from error
             self._outcomes[number, event] = known
         return known
 
