@@ -7,6 +7,9 @@ from veritydb.vsr import messages
 from veritydb.vsr.config import NORMAL
 from veritydb.vsr.replica import Replica as Vsr
 
+PLAIN = frozenset({messages.Ping, messages.Pong, messages.Heartbeat, messages.StartViewChange})
+"""Most messages are of these, and all of them say no more than whose they are."""
+GIVING = messages.Frames | messages.Headers
 ASKING = messages.RequestFrames | messages.RequestHeaders | messages.RequestHistory
 
 
@@ -14,7 +17,9 @@ def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) ->
     """What checkers are told of a message."""
     op, digest, content, log_view, commit, asked = 0, b"", b"", 0, 0, (0, 0)
     kind = type(message)
-    if isinstance(message, messages.PrepareOk):
+    if kind in PLAIN:
+        pass
+    elif isinstance(message, messages.PrepareOk):
         op, digest = message.op, message.hash
     elif isinstance(message, messages.Prepare):
         op, digest = message.frame.header.op, message.frame.header.hash
@@ -24,7 +29,7 @@ def sent_fact(sender: Replica, life: int, to: int, message: messages.Message) ->
     elif isinstance(message, messages.StartView):
         op, commit = message.op, message.commit
         digest = message.headers[-1].hash if message.headers else b""
-    elif isinstance(message, messages.Frames | messages.Headers):
+    elif isinstance(message, GIVING):
         # It says of them that they are part of its view's log, or only that they are here.
         log_view = message.view if message.normal else 0
     elif isinstance(message, ASKING):
