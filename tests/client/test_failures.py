@@ -364,6 +364,22 @@ def test_a_session_that_was_forgotten(node: LiveNode) -> None:
     asyncio.run(main())
 
 
+def test_time_taken_from_a_wrong_clock_is_put_right(node: LiveNode) -> None:
+    """A client that connected while some clock was ahead goes on with the log's own time."""
+
+    async def main() -> None:
+        async with veritydb.aio.connect(node.url) as db:
+            stream = await make(db, "hasty")
+            db.core.pool.clock_offset = 86_400 * 10**9
+            answer = await stream.append([Event("t", b"0")])
+            assert (answer.base, answer.duplicate) == (0, False)
+            assert abs(db.core.pool.clock_offset) < 60 * 10**9
+            await stream.append([Event("t", b"1")])
+            assert await payloads(stream) == [b"0", b"1"]
+
+    asyncio.run(main())
+
+
 def test_a_batch_is_known_by_what_is_stored(node: LiveNode) -> None:
     """When the group has forgotten a batch's id, the entry at its offset still tells."""
 

@@ -138,6 +138,20 @@ def test_one_liar_changes_nothing() -> None:
     assert mine.synchronised
 
 
+def test_the_agreed_time_is_that_of_a_quorum_whatever_our_own_clock_says() -> None:
+    mine = clock()
+    assert mine.agreed == 0
+    for peer in (1, 2):
+        mine.sample(peer, SECOND_NS, WALL)
+    assert mine.agreed == WALL
+    for away in (86_400 * SECOND_NS, -86_400 * SECOND_NS):
+        wrong = clock()
+        for peer in (1, 2):
+            wrong.sample(peer, SECOND_NS, WALL + away)
+        assert abs(wrong.agreed - WALL - away) < SECOND_NS
+        assert not wrong.synchronised
+
+
 def test_samples_grow_old() -> None:
     mine = clock()
     mine.sample(1, SECOND_NS, WALL)

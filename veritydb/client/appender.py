@@ -1,7 +1,10 @@
 """Sending entries: what makes one append happen exactly once, however often it has to be sent."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
+
+import msgspec
 
 from veritydb.client.connection import Connection
 from veritydb.client.core import Core
@@ -112,17 +115,26 @@ class Appender:
         window, number = await session.take(deadline)
         entry = numbered(header, window.session, number, window.acked) + body
         attempts = 0
+        renewed = False
 
         async def attempt(connection: Connection, deadline: Deadline) -> Any:
-            nonlocal window, number, entry, attempts
+            nonlocal window, number, entry, attempts, header, renewed
             while True:
                 attempts += 1
                 try:
                     return await send(connection, deadline, entry)
                 except RefusedBy as error:
-                    if error.refusal.code != Code.NO_SESSION:
+                    code = error.refusal.code
+                    if code == Code.SENT_AHEAD and not renewed:
+                        # Some clock was wrong when we took the time from it. The log has decided
+                        # that this number was not applied, and says what time it is.
+                        self._core.pool.clock_offset = error.refusal.actual - time.time_ns()
+                        header = msgspec.structs.replace(header, sent_at=self._core.now())
+                    elif code != Code.NO_SESSION:
                         raise
-                session.forgotten(window.session)
+                    else:
+                        session.forgotten(window.session)
+                renewed = True
                 session.done(window, number)
                 window, number = await session.take(deadline)
                 entry = numbered(header, window.session, number, window.acked) + body

@@ -64,6 +64,15 @@ class Clock:
         assert low <= high
         return high >= -CLOCK_TOLERANCE_NS and low <= CLOCK_TOLERANCE_NS
 
+    @property
+    def agreed(self) -> int:
+        """The time on which a quorum agrees, as near to our own as it allows; 0 if none does."""
+        if self.interval is None:
+            return 0
+        low, high = self.interval
+        assert low <= high
+        return self.wall + min(max(0, low), high)
+
     def tick(self, mono: int, wall: int) -> None:
         """Note the time. Once in a while old samples lose their worth."""
         assert mono >= self.mono, "the monotonic clock went back"

@@ -196,6 +196,12 @@ class Replica:
         return work.ref.op if work is not None else Op(0)
 
     @property
+    def time(self) -> int:
+        """What time it is (ns since 1970) as a quorum of clocks agrees, 0 while none does."""
+        assert self._s.now >= 0
+        return self._s.clock.agreed
+
+    @property
     def ready(self) -> bool:
         """Whether it does its part: leads, or follows a primary it hears without lagging much."""
         s = self._s
