@@ -3,6 +3,7 @@
 import pytest
 
 from tests.vsr.harness import Group, Site, proposal
+from veritydb.types.ids import Op, View
 from veritydb.types.limits import MS_NS, SECOND_NS
 from veritydb.vsr import events as ev
 from veritydb.vsr import messages as m
@@ -440,3 +441,21 @@ def test_a_primary_that_was_idle_for_long_is_not_taken_for_one_that_hangs() -> N
     primary.held = False
     group.run(1_000)
     assert group.primary() is primary and primary.live.commit == 2
+
+
+def test_frames_from_a_backup_tell_what_is_committed() -> None:
+    """Else the end of the log, as it was told in a view change, was longer than it may be."""
+    group = Group()
+    group.propose("a")
+    primary = group.primary()
+    other, late = others(group, primary)
+    group.cut_links = {(site.index, late.index) for site in (primary, other)}
+    for number in range(60):
+        group.propose(f"w{number}")
+    frames = tuple(primary.disk.frames[op] for op in range(2, 62))
+    common = other.live._s.common
+    late.step(ev.Received(m.Frames(**common, certain=Op(0), normal=True, frames=frames)))
+    assert late.live.op == 61 and late.live.commit_max == 60
+    late.step(ev.Received(m.StartViewChange(**{**common, "view": View(7)})))
+    assert late.live.status == Status.VIEW_CHANGE
+    assert [header.op for header in late.live._s.view_headers] == [60, 61]

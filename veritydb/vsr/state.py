@@ -278,6 +278,9 @@ class State:
     def append(self, frame: Frame) -> None:
         """Add a frame to the log; `flush` hands it to the writer."""
         self.log.append(frame)
+        # What its primary had applied is committed. Nobody else may say so for long, and what is
+        # told of the end of a log is bounded only because this much of it is certain.
+        self.commit_max = max(self.commit_max, frame.header.commit)
         self.unwritten.append(frame)
         target = self.targets.pop(frame.header.op, None)
         assert target is None or target.hash == frame.header.hash
