@@ -66,3 +66,12 @@ def test_the_command_line_records_and_replays(
     path.write_text(path.read_text().replace(trace, "f" * 32))
     assert main(["--replay", str(path)]) == 0
     assert "Not the run that was recorded" in capsys.readouterr().out
+
+
+def test_a_printed_plan_can_be_run_from_a_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(make(SEED).text())
+    assert main(["--plan", str(path)]) == 0
+    assert f"trace {simulate(SEED).trace}" in capsys.readouterr().out
