@@ -36,21 +36,6 @@ def _read_by_anybody() -> None:
     replace(read_index.on_read_index, on_read_index)
 
 
-def _read_before_the_view_began() -> None:
-    """A new primary answers before it knows what the one before it had committed."""
-
-    ask = read_index.on_read_index
-
-    def on_read_index(s: State, token: int) -> None:
-        before = len(s.reads)
-        ask(s, token)
-        if len(s.reads) > before:
-            held, needed, _ = s.reads.pop()
-            s.reads.append((held, needed, s.commit))
-
-    replace(ask, on_read_index)
-
-
 def _reads_pile_up() -> None:
     replace(read_index.answer, lambda s: None)
 
@@ -155,7 +140,6 @@ def _led_by_anybody() -> None:
 CANARIES = (
     Canary("read without a round", "", ("streams", "linearizable"), _read_without_round),
     Canary("read by anybody", "", ("streams", "linearizable"), _read_by_anybody),
-    Canary("read too soon", "in a view", ("streams", "linearizable"), _read_before_the_view_began),
     Canary("reads pile up", "", ("queues", "liveness"), _reads_pile_up),
     Canary("commit goes back", "", ("forward", ASSERTED), _commit_goes_back, (25,)),
     Canary("frames of an old view", "", ("hash-chain",), _frames_of_the_view_before),

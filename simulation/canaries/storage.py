@@ -10,6 +10,7 @@ from veritydb.storage.outcomes import Outcomes
 from veritydb.storage.snapshots import SnapshotWriter, inspect
 from veritydb.storage.store import Store
 from veritydb.types.durable import SnapshotRef
+from veritydb.types.ids import Op
 from veritydb.vsr import messages
 
 
@@ -28,15 +29,14 @@ def _snapshot_folder_not_synced() -> None:
 
 
 def _snapshot_removed_first() -> None:
-    """The snapshot before goes before the superblock names the new one."""
-    write = Store.write_superblock
+    """The last snapshot goes when the next one is begun, not when it is named."""
+    begin = Store.begin_snapshot
 
-    def hasty(self: Store, view_state: Any = None, snapshot: Any = None) -> None:
-        if snapshot is not None:
-            snapshots.remove_others(self._disk, snapshot.op)
-        write(self, view_state, snapshot)
+    def hasty(self: Store, base: Any, outcomes: Any) -> Any:
+        snapshots.remove_others(self._disk, Op(0))
+        return begin(self, base, outcomes)
 
-    put(Store, "write_superblock", hasty)
+    put(Store, "begin_snapshot", hasty)
 
 
 def _snapshots_stay() -> None:

@@ -23,8 +23,21 @@ def _one_nack_is_enough() -> None:
     replace(quorum.nack_quorum, lambda replicas: 1)
 
 
-def _nothing_is_nacked() -> None:
-    replace(merge.nacks, lambda dvc, wanted: False)
+def _nothing_is_given_up() -> None:
+    """An op that only a few hold is waited for, also where it can never have counted."""
+    decide = merge.merge
+
+    def waiting(dvcs: Any, replicas: int) -> Any:
+        merged = decide(dvcs, replicas)
+        if not isinstance(merged, merge.Merged):
+            return merged
+        for op in range(merged.commit + 1, merged.head + 1):
+            holders = sum(merge.has(dvc, merged.headers[op]) for dvc in dvcs)
+            if holders < quorum.quorum(replicas):
+                return merge.Undecided.AWAIT_REPAIR
+        return merged
+
+    replace(decide, waiting)
 
 
 def _view_change_alone() -> None:
@@ -218,7 +231,7 @@ COSTS = ("liveness", "calm", "steady")
 CANARIES = (
     Canary("quorum too small", "one is enough", ("durability", "agreement"), _quorum_too_small),
     Canary("one nack is enough", "to give up an op", FORKS, _one_nack_is_enough, (10,)),
-    Canary("nothing is nacked", "", ("liveness",), _nothing_is_nacked, (13,)),
+    Canary("nothing is given up", "", ("liveness",), _nothing_is_given_up, (13,)),
     Canary(
         "view changed alone", "quorum of one", (*FORKS, "same-story"), _view_change_alone, (23,)
     ),

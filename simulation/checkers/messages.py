@@ -83,6 +83,12 @@ class Promises(Checker):
             key = (replica, start.incarnation)
             self._doubts[key] = self._doubts.get(key, 0) + 1
 
+    def forgot(self, replica: Replica) -> None:
+        """Its disk has taken back what it was given: it cannot be in doubt about that."""
+        acked = self._acked.get(replica, {})
+        newest = max(acked, default=(0, 0))[0]
+        self._acked[replica] = {who: op for who, op in acked.items() if who[0] < newest}
+
     def sent(self, fact: SentFact) -> None:
         """Compare with the acknowledgements of those before."""
         acked = self._acked.setdefault(fact.sender, {})

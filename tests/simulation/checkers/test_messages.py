@@ -62,6 +62,19 @@ def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
             checker.sent(sent(kind, op=1, incarnation=1))
 
 
+def test_a_replica_whose_disk_forgot_may_not_know() -> None:
+    watch = checked(Agreement)
+    appends(3).tell(watch)
+    checker = Promises(watch.log)
+    checker.sent(sent("PrepareOk", op=2))
+    checker.sent(sent("PrepareOk", op=3, incarnation=1))
+    checker.forgot((1, 0))
+    checker.begun((1, 0), Start(0, certain=False, incarnation=1))
+    checker.sent(sent("DoViewChange", op=2, incarnation=1))
+    with pytest.raises(Failure, match="2 was promised"):
+        checker.sent(sent("DoViewChange", op=1, incarnation=1))
+
+
 def test_a_replica_in_doubt_that_speaks_too_soon_is_seen() -> None:
     watch = checked(Agreement)
     appends(3).tell(watch)
