@@ -77,24 +77,6 @@ def _logs_not_compared() -> None:
     replace(install.reconcile, lambda s, work: Op(min(s.log.head, work.op)))
 
 
-def _own_log_preferred() -> None:
-    """A new primary gives up what its own stale log contradicts."""
-    begin = install.begin
-
-    def preferring(s: State, view: Any, op: Any, commit: Any, headers: Any, leading: bool) -> None:
-        if leading:
-            for at in sorted(headers):
-                mine = s.log.header(at)
-                if mine is not None and mine.hash != headers[at].hash:
-                    op = Op(at - 1)
-                    headers = {known: one for known, one in headers.items() if known < at}
-                    commit = min(commit, op)
-                    break
-        begin(s, view, op, commit, headers, leading)
-
-    replace(begin, preferring)
-
-
 def _any_log_view_counts() -> None:
     decide = merge.merge
 
@@ -231,7 +213,7 @@ COSTS = ("liveness", "calm", "steady")
 CANARIES = (
     Canary("quorum too small", "one is enough", ("durability", "agreement"), _quorum_too_small),
     Canary("one nack is enough", "to give up an op", FORKS, _one_nack_is_enough, (10,)),
-    Canary("nothing is given up", "", ("liveness",), _nothing_is_given_up, (13,)),
+    Canary("nothing is given up", "", COSTS, _nothing_is_given_up, (13,)),
     Canary(
         "view changed alone", "quorum of one", (*FORKS, "same-story"), _view_change_alone, (23,)
     ),
@@ -239,8 +221,7 @@ CANARIES = (
     Canary("tail counts as committed", "", FORKS, _tail_counts_as_committed, (10,)),
     Canary("DoViewChange changes", "within a view", ("same-story",), _story_changes, (18,)),
     Canary("logs not compared", "", (*FORKS, ASSERTED), _logs_not_compared, (19, 20, 22)),
-    Canary("own log preferred", "by a new primary", (*FORKS, ASSERTED), _own_log_preferred, (9,)),
-    Canary("old log view counts", "in a merge", FORKS, _any_log_view_counts, (6,)),
+    Canary("old log view counts", "in a merge", FORKS, _any_log_view_counts, (6, 9)),
     Canary(
         "restarted primary goes on",
         "in its view",
