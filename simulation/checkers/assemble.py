@@ -16,6 +16,7 @@ from simulation.checkers.placement import Leaks, Placement
 from simulation.checkers.replicas import Forward, Kept, Remembered, Snapshots, Versions
 from simulation.checkers.sessions import Sessions
 from simulation.checkers.streams import Streams
+from simulation.checkers.stuck import Stuck
 from simulation.checkers.views import Leaders, Truncation
 from veritydb.types.frame import Header
 
@@ -102,6 +103,7 @@ class Checkers:
             Queues(),
             Calm(),
             Asking(now),
+            Stuck(now),
             Disks(log, cluster.files, cluster.damaged_disks, cluster.erased),
             self.histories,
             self.placement,
