@@ -78,7 +78,7 @@ OWNERS: dict[str, set[str]] = {
     # The simulator keeps its own time. Only its command line may ask how long a run took.
     "time": SHELL_THAT_WAITS
     | {"sql", "simulation/__main__.py", "simulation/search.py", "shell_simulation/__main__.py"}
-    | {"simulation/model/runs.py"},
+    | {"simulation/model/runs.py", "simulation/mutants/__main__.py"},
     "datetime": SHELL_THAT_WAITS | {"sql"},
     "random": SHELL_THAT_WAITS | SIMULATIONS,
     "secrets": SHELL_THAT_WAITS,
