@@ -99,6 +99,8 @@ class _File:
         if end <= at:
             return b""
         first, last = at // SECTOR, (end - 1) // SECTOR
+        if first == last:
+            return self.sectors.get(first, ZERO)[at - first * SECTOR : end - first * SECTOR]
         if last - first < 64:
             data = b"".join([self.sectors.get(n, ZERO) for n in range(first, last + 1)])
             return data[at - first * SECTOR : end - first * SECTOR]

@@ -111,7 +111,7 @@ def make(seed: int) -> Plan:
         seed=seed,
         shape=shape,
         faults=faults,
-        requests=c.between("plan.requests", 170, 210),
+        requests=c.between("plan.requests", 160, 195),
         events=c.between("plan.events", 7_600, 8_300),
         clients=c.between("plan.clients", 2, 5),
         window=c.pick("plan.window", (1, 1, 2, 4, 8)),
