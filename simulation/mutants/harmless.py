@@ -32,6 +32,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "transfer.py _take_up | always | op > ref.op",
         "repair.py _give | always | frames",
         "normal.py drain_early | always | min(s.early) <= s.log.head",
+        # Whoever wants to leave takes back its vote, and gives it again at the next tick.
+        "normal.py count | always | s.abdicating",
     ),
     DISK: (
         "repair.py on_request_frames | never | first in remembered",
