@@ -95,7 +95,8 @@ class Simulation:
             lambda: self.world.now,
             self._latest,
         )
-        if not plan.faults:
+        if not plan.faults and not plan.few:
+            # Where there is little room, requests are sent away and wait.
             net = plan.network
             pace = net.delay_min + net.delay_mean + plan.write_latency
             self.checkers.all.append(Steady(pace, REPLICAS[plan.shape]))
