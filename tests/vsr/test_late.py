@@ -69,3 +69,24 @@ def test_frames_that_were_read_for_a_peer_before_the_log_was_cut() -> None:
     with reaches("vsr.read_before_a_cut"):
         primary.step(ev.FramesRead(token, Op(1), (primary.disk.frames[1],)))
     assert len(group.sent) == sent
+
+
+def test_headers_come_from_a_backup_when_the_primarys_disk_hangs() -> None:
+    """Its heartbeats go on, so nobody leaves its view (found by the simulator)."""
+    group, primary, late = pair()
+    group.filter = lambda _from, to, message: to != late.index or isinstance(message, m.Prepare)
+    for number in range(3):
+        group.propose(f"uncertain{number}")
+    late.crash()
+    group.filter = lambda _from, _to, _message: True
+    for number in range(60):
+        group.propose(f"w{number}")
+    primary.step(ev.StepDown())
+    group.until(lambda: any(s.live.is_primary for s in group.sites if s not in (late, primary)))
+    leader = group.primary()
+    group.filter = lambda source, _to, message: (
+        source != leader.index or not isinstance(message, m.Headers)
+    )
+    late.start()
+    group.run(5_000)
+    assert group.words(late.index) == group.words(leader.index)

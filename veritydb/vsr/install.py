@@ -114,18 +114,20 @@ def reconcile(s: State, work: Installation) -> Op | None:
 
 
 def _request(s: State, work: Installation, first: Op, last: Op) -> None:
-    """Ask for the new log's headers: its primary, or as that, whoever is certain of them."""
+    """Ask for the new log's headers: its primary, then whoever is normal in the view.
+
+    The primary's disk may hang while its heartbeats go on. Its own it asks of all in turn, for what
+    they are certain of.
+    """
     assert 0 < first <= last
     if s.now < work.request_due:
         return
     mark("vsr.headers_requested")
     work.request_due = s.now + s.config.resend
-    if work.leading:
-        work.source = (
-            s.peers[(s.peers.index(work.source) + 1) % len(s.peers)]
-            if (work.source in s.peers)
-            else s.peers[s.prng.randrange(len(s.peers))]
-        )
+    if work.source in s.peers:
+        work.source = s.peers[(s.peers.index(work.source) + 1) % len(s.peers)]
+    elif work.leading:
+        work.source = s.peers[s.prng.randrange(len(s.peers))]
     else:
         work.source = s.primary_of(work.view)
     assert work.source != s.index
@@ -137,7 +139,8 @@ def on_headers(s: State, message: Headers) -> None:
     work = s.installing
     if work is None or work.reconciled or message.view != work.view:
         return
-    if not work.leading and not (message.normal and message.sender == s.primary_of(work.view)):
+    # A log that is normal in this view is the beginning of its primary's.
+    if not work.leading and not message.normal:
         return
     for header in message.headers:
         if header.op <= message.certain or message.normal:
