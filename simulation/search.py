@@ -22,6 +22,8 @@ TWICE_EVERY = 100
 """So often a run is made a second time, and has to take the same course."""
 COVERING = 5_000
 """A search over so many seeds has to reach every mark."""
+FEW = 20
+"""So many unreached marks are named after a short search too."""
 PROGRESS_SECONDS = 60
 
 Job = int | Kept
@@ -156,7 +158,7 @@ class Summary:
         required = coverage.required()
         rows.append(f"marks: {len(required & self.reached)} of {len(required)} reached")
         missed = self.unreached()
-        if missed and self.seeds >= COVERING:
+        if missed and (self.seeds >= COVERING or len(missed) <= FEW):
             rows.append(f"never reached: {', '.join(missed)}")
         rows.append(
             f"{self.seeds:,} seeds, {failed} failed, {len(self.empty)} empty, {counted:,} counted; "
