@@ -17,7 +17,7 @@ from simulation.model.variants import VARIANTS
 
 SAMPLED = 150_000
 SCOPES = (
-    Scope(name="view change", views=2, requests=1, timeouts=2, states=1_200_000),
+    Scope(name="view change", views=2, requests=1, timeouts=2),
     Scope(name="requests", views=1, requests=2, heartbeats=1, states=SAMPLED),
     Scope(name="divided", views=3, timeouts=2, begin=Begin.DIVIDED, states=SAMPLED),
     Scope(name="divided, crash", views=3, crashes=1, begin=Begin.DIVIDED, states=SAMPLED),
