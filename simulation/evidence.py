@@ -111,9 +111,9 @@ class Evidence:
             for hole in holes:
                 if (key[0], op, hole.entry) not in self.given_up:
                     raise Failure("erased", f"{key} erased entry {hole.entry} of op {op}")
-            if key in self.suspects:
+            if key in self.suspects or (key, op) in self.rotten:
                 # Nobody reads what is in holes, nor checksum and padding of a frame that has them:
-                # what a stray write left there stays.
+                # what rot or a stray write left there stays.
                 found[op] = Erased([], [*zero, (at + header.body_len, end)])
                 continue
             crc = (at + header.body_len, at + header.body_len + CRC.size)
