@@ -211,6 +211,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
 def _row(client: bytes, session: Session) -> Row:
     results = tuple(sorted(session.results.items()))
     assert len(results) <= SESSION_WINDOW
+    assert not results or results[0][0] >= session.acked, "what the client knows is forgotten"
     return Row(
         client,
         session.session,
