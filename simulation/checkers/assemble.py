@@ -32,6 +32,9 @@ class Questions(Protocol):
     def survives(self, key: Replica, header: Header) -> bool:
         """Whether a power cut would leave this frame and its record, injected rot aside."""
 
+    def holds(self, key: Replica, header: Header) -> bool:
+        """The same, and nothing is put aside: neither rot nor what a disk took back."""
+
     def acknowledged_survives(self, key: Replica, op: int, digest: bytes) -> bool:
         """The same, for a frame known by its hash."""
 
@@ -93,7 +96,7 @@ class Checkers:
             SameStory(),
             Promises(log),
             Leaders(log, sizes),
-            Truncation(sizes, cluster.header_of, cluster.survives),
+            Truncation(sizes, cluster.header_of, cluster.holds),
             Forward(),
             Kept(),
             Remembered(),

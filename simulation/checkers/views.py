@@ -65,12 +65,12 @@ class Truncation(Checker):
         self,
         sizes: dict[int, int],
         header_of: Callable[[bytes], Header | None],
-        survives: Callable[[Replica, Header], bool],
+        holds: Callable[[Replica, Header], bool],
     ) -> None:
-        """`header_of` knows every frame ever written by its hash; `survives` asks a disk."""
+        """`header_of` knows every frame ever written by its hash; `holds` asks a disk."""
         self._sizes = sizes
         self._header_of = header_of
-        self._survives = survives
+        self._holds = holds
         self._acks: dict[tuple[int, int], dict[int, tuple[int, bytes]]] = {}
 
     def sent(self, fact: SentFact) -> None:
@@ -90,7 +90,7 @@ class Truncation(Checker):
             primary = view % size
             for header in headers:
                 who = {at for at, ack in acks.items() if self._contains(ack, header)}
-                if replica[1] == primary or self._survives((group, primary), header):
+                if replica[1] == primary or self._holds((group, primary), header):
                     who.add(primary)
                 if len(who) > size // 2:
                     self.fail(
