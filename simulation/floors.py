@@ -11,9 +11,12 @@ from simulation.plan import REPLICAS, Plan
 
 Counts = Mapping[str, int]
 
-IDLE = "drawn, and never happened"
 COUNTED_ANSWERS = 150
 """Of a run that counts as one, when runs are counted per hour."""
+STRIKES_OF_TEN = 8
+"""In how many of ten runs that drew it a class of faults has to find something to strike at."""
+STRIKES_DRAWN = 50
+"""Fewer runs than this say nothing about that."""
 
 
 class Floor(NamedTuple):
@@ -62,15 +65,31 @@ def missing(plan: Plan, counts: Counts) -> str:
     for floor in FLOORS:
         if floor.holds(plan, counts) and floor.seen(counts) < floor.least(plan):
             return f"{floor.seen(counts)} {floor.what}, less than {floor.least(plan)}"
-    idle = [fault for fault in plan.faults if not counts.get(f"fault.{fault}")]
-    if idle:
-        return f"{IDLE}: {', '.join(idle)}"
     if not plan.faults and counts.get("client.gave-up", 0):
         return "requests given up in a run without faults"
     return ""
 
 
+def idle(plan: Plan, counts: Counts) -> list[str]:
+    """The classes that a run drew and that found nothing to strike at, or no right moment.
+
+    The budget may leave none, where the only machine that may be hurt is just being replaced.
+    """
+    return [fault for fault in plan.faults if not counts.get(f"fault.{fault}")]
+
+
 def counted(plan: Plan, counts: Counts) -> bool:
     """Whether a run that passed counts when the speed of the search is told."""
     answers = counts.get("client.answers", 0) + counts.get("client.reads", 0)
-    return REPLICAS[plan.shape] >= 3 and answers >= COUNTED_ANSWERS
+    enough = REPLICAS[plan.shape] >= 3 and answers >= COUNTED_ANSWERS
+    return enough and not idle(plan, counts)
+
+
+def tame(drawn: Counts, struck: Counts) -> list[str]:
+    """The classes that struck in too few of the runs of a search that drew them."""
+    return [
+        fault
+        for fault in sorted(drawn)
+        if drawn[fault] >= STRIKES_DRAWN
+        and struck.get(fault, 0) * 10 < drawn[fault] * STRIKES_OF_TEN
+    ]

@@ -112,6 +112,8 @@ class Summary:
         self.reached: set[str] = set()
         self.drawn: Counter[str] = Counter()
         self.fired: Counter[str] = Counter()
+        self.struck: Counter[str] = Counter()
+        self.idle = 0
 
     def add(self, tried: Tried) -> None:
         """Take a run into account."""
@@ -123,18 +125,22 @@ class Summary:
             self.failures.setdefault(result.key, []).append(tried)
         elif result.empty:
             self.empty.append(tried)
+        elif floors.idle(plan, result.counts):
+            self.idle += 1
         elif floors.counted(plan, result.counts):
             self.events.append(result.events)
             self.answers.append(result.counts.get("client.answers", 0))
         self.drawn.update(plan.faults)
         for fault in plan.faults:
-            self.fired[fault] += result.counts.get(f"fault.{fault}", 0)
+            fired = result.counts.get(f"fault.{fault}", 0)
+            self.fired[fault] += fired
+            self.struck[fault] += fired > 0
 
     def status(self) -> int:
         """The exit status that follows."""
         if self.failures:
             return FAILED
-        if self.empty:
+        if self.empty or floors.tame(self.drawn, self.struck):
             return EMPTY
         return UNREACHED if self.seeds >= COVERING and self.unreached() else PASSED
 
@@ -150,11 +156,17 @@ class Summary:
             for name, found in sorted(self.failures.items())
         ]
         rows.append(
-            "faults fired (runs that drew the class): "
+            "faults fired (in how many of the runs that drew the class): "
             + "  ".join(
-                f"{name} {self.fired[name]:,} ({self.drawn[name]})" for name in sorted(self.drawn)
+                f"{name} {self.fired[name]:,} ({self.struck[name]} of {self.drawn[name]})"
+                for name in sorted(self.drawn)
             )
         )
+        tame = floors.tame(self.drawn, self.struck)
+        if tame:
+            rows.append(f"EMPTY: struck in too few of the runs that drew them: {', '.join(tame)}")
+        if self.idle:
+            rows.append(f"{self.idle} not counted, since a class that they drew never struck")
         required = coverage.required()
         rows.append(f"marks: {len(required & self.reached)} of {len(required)} reached")
         missed = self.unreached()

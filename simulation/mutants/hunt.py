@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from simulation import run
-from simulation.floors import IDLE
 from simulation.mutants import sites
 from simulation.mutants.harmless import HARMLESS
 from simulation.mutants.planting import planted, sources
@@ -142,10 +141,8 @@ def work(job: Job) -> list[Seen]:
         for seed in job.seeds:
             reached.clear()
             result = simulate(seed)
-            # Whether a fault finds something to strike at hangs on little: that proves nothing.
-            empty = "" if result.empty.startswith(IDLE) else result.empty
-            verdict = result.failure[0] if result.failure else "empty" if empty else ""
-            why = result.failure[1].strip() if result.failure else empty
+            verdict = result.failure[0] if result.failure else "empty" if result.empty else ""
+            why = result.failure[1].strip() if result.failure else result.empty
             line = why.splitlines()[-1 if verdict.startswith("raised") else 0] if why else ""
             found.append(Seen(seed, verdict, line[:300], result.trace, frozenset(reached)))
             if verdict and job.site is not None:

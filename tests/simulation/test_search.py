@@ -25,7 +25,7 @@ def result(seed: int, **changes: object) -> Result:
         trace="",
         events=9_000,
         time=0,
-        counts={"client.answers": 180},
+        counts={"client.answers": 180} | {f"fault.{fault}": 1 for fault in make(seed).faults},
         timeline=[],
     )
     return plain._replace(**changes)
@@ -51,9 +51,11 @@ def summary(*runs: Tried) -> Summary:
 def test_only_runs_that_did_enough_are_counted() -> None:
     seed = next(each for each in range(1, 200) if make(each).shape == "one")
     alone = Tried(make(seed), result(seed), None, 0.5)
-    found = summary(tried(), tried(counts={"client.answers": 149}), tried(empty="idle"), alone)
-    assert (found.seeds, len(found.events)) == (4, 1)
-    assert "4 seeds, 0 failed, 1 empty, 1 counted; 2.0 CPU seconds, 1,800 counted" in found.text()
+    few = tried().result.counts | {"client.answers": 149}
+    idle = tried(counts={"client.answers": 180})
+    found = summary(tried(), tried(counts=few), tried(empty="idle"), idle, alone)
+    assert (found.seeds, len(found.events), found.idle) == (5, 1, 1)
+    assert "5 seeds, 0 failed, 1 empty, 1 counted; 2.5 CPU seconds, 1,440 counted" in found.text()
 
 
 def test_each_way_to_end_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +66,14 @@ def test_each_way_to_end_has_a_status_of_its_own(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(search, "COVERING", 1)
     assert summary(tried()).status() == UNREACHED
     assert summary(tried(marks=frozenset(coverage.required()))).status() == PASSED
+
+
+def test_a_class_that_seldom_strikes_makes_a_search_empty() -> None:
+    fault = tried().plan.faults[0]
+    least = floors.STRIKES_DRAWN * floors.STRIKES_OF_TEN // 10
+    assert floors.tame({fault: floors.STRIKES_DRAWN}, {fault: least}) == []
+    assert floors.tame({fault: floors.STRIKES_DRAWN}, {fault: least - 1}) == [fault]
+    assert floors.tame({fault: floors.STRIKES_DRAWN - 1}, {}) == []
 
 
 def test_failures_are_told_apart_by_where_they_were_raised() -> None:
@@ -167,7 +177,8 @@ def test_floors_name_what_is_missing() -> None:
     assert "accepted" in floors.missing(plan, {**enough, "code.OK": 3})
     assert "messages" in floors.missing(plan, {**enough, "messages": 3})
     fault = plan.faults[0]
-    assert fault in floors.missing(plan, {**enough, f"fault.{fault}": 0})
+    assert floors.idle(plan, enough) == []
+    assert floors.idle(plan, {**enough, f"fault.{fault}": 0}) == [fault]
     excused = {**enough, "client.answers": 60, "code.OK": 20, "core.excused": 1}
     assert floors.missing(plan, excused) == ""
     assert "answers" in floors.missing(plan, {**excused, "client.answers": 10})
