@@ -138,7 +138,7 @@ def _led_by_anybody() -> None:
 
 
 CANARIES = (
-    Canary("read without a round", "", ("streams", "linearizable"), _read_without_round),
+    Canary("read without a round", "", ("streams", "linearizable", "steady"), _read_without_round),
     Canary("read by anybody", "", ("streams", "linearizable"), _read_by_anybody),
     Canary("reads pile up", "", ("queues", "liveness"), _reads_pile_up),
     Canary("commit goes back", "", ("forward", ASSERTED), _commit_goes_back, (25,)),

@@ -12,7 +12,7 @@ from veritydb.vsr import install, merge, normal, quorum, replica, view_change
 from veritydb.vsr import state as vsr_state
 from veritydb.vsr.config import Status
 from veritydb.vsr.messages import Prepare
-from veritydb.vsr.state import RECOVERING, State
+from veritydb.vsr.state import State
 
 
 def _quorum_too_small() -> None:
@@ -131,18 +131,6 @@ def _view_is_guessed() -> None:
     replace(follow, following)
 
 
-def _any_start_view_recovers() -> None:
-    """Whoever may have forgotten believes a StartView that it did not ask for."""
-    listen = install.on_start_view
-
-    def believing(s: State, message: Any) -> None:
-        if s.status in RECOVERING:
-            message = msgspec.structs.replace(message, nonce=s.nonce)
-        listen(s, message)
-
-    replace(listen, believing)
-
-
 def _start_view_says_nothing() -> None:
     begin = normal.start_view
 
@@ -230,7 +218,6 @@ CANARIES = (
     ),
     Canary("waits for a primary", "at a start", COSTS, _waits_for_a_primary, (7,)),
     Canary("view taken from a Prepare", "", ("views-durable", "halted"), _view_is_guessed, (1,)),
-    Canary("any StartView recovers", "nonce ignored", RECOVERS, _any_start_view_recovers, (6, 12)),
     Canary("StartView says nothing", "", (*FORKS, "liveness"), _start_view_says_nothing, (22,)),
     Canary("recovered too soon", "", RECOVERS, _recovered_too_soon, (5,)),
     Canary("replacement votes at once", "", RECOVERS, _replacement_votes, (14,)),
