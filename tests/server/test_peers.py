@@ -1,6 +1,19 @@
-"""What a peer says of itself counts only if it arrived as it was said."""
+"""What a peer says counts only as it was said; a connection that carries nothing more is ended."""
 
-from veritydb.server.peers import SCHEMA, check_of
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import capnp
+
+from tests.server.nodes import config_text
+from veritydb.server import transport
+from veritydb.server.config import parse, split_address
+from veritydb.server.datadir import init, open_dir
+from veritydb.server.gate import Gate, listen
+from veritydb.server.log import Log
+from veritydb.server.machine import Machine
+from veritydb.server.peers import SCHEMA, Peers, PeersServer, check_of
 
 
 def hello() -> bytes:
@@ -38,3 +51,48 @@ def test_no_flipped_bit_of_a_hello_passes_its_check() -> None:
             assert not holds or other == said
             noticed += not holds
     assert noticed > 8 * 40
+
+
+class Deaf(PeersServer):  # type: ignore[misc]
+    """A peer that greets, and to which every other call then fails, as with a damaged name."""
+
+    async def hello_context(self, context: Any) -> None:
+        """Welcome."""
+        context.results.accepted = True
+
+    async def deliver_context(self, context: Any) -> None:
+        """Fail."""
+        raise ValueError
+
+
+def test_a_connection_on_which_calls_fail_is_made_anew(tmp_path: Path) -> None:
+    """It would stay up for ever, and the peer would hear nothing."""
+    config = parse(config_text(["n1", "n2", "n3"]))
+    init(config, "n1", tmp_path / "n1")
+    data = open_dir(config, "n1", tmp_path / "n1")
+    again = asyncio.Event()
+    connections: list[Gate] = []
+
+    async def serve(stream: Any, gate: Gate) -> None:
+        connections.append(gate)
+        if len(connections) > 2:
+            again.set()
+        await transport.serve(stream, Deaf())
+
+    async def main() -> None:
+        peers = Peers(config, "n1", data, {}, Log("error"), lambda _where, _why: None, Machine())
+        link = peers._links["n2"]
+        server = await listen(serve, *split_address(config.node("n2").peer))
+        keeping = asyncio.create_task(link.keep())
+        while not again.is_set():
+            # Dropped while there is no connection.
+            link.send((b"header", b"body"))
+            await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        server.close()
+        for gate in connections:
+            gate.close()
+
+    asyncio.run(capnp.run(main()))
+    data.close()

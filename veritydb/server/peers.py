@@ -68,6 +68,7 @@ class Flight:
         self.calls: set[Any] = set()
         self.bytes = 0
         self.answered = 0
+        self.failed = asyncio.Event()
 
 
 class Link:
@@ -120,7 +121,7 @@ class Link:
             flight.bytes -= size
             flight.answered += 1
             if not future.cancelled() and future.exception() is not None:
-                # The connection is gone; `keep` sees that by itself.
+                flight.failed.set()
                 return
             self._pump()
 
@@ -155,23 +156,31 @@ class Link:
             delay = min(delay * 2, RETRY_MAX)
 
     async def _lasts(self, line: Line) -> None:
-        """Wait until the connection ends, or leaves all calls unanswered for a while.
+        """Wait until the connection ends, fails a call, or leaves all unanswered for a while.
 
-        The latter can last for ever: where the length of a message was damaged on the way, all that
-        follows is taken for the rest of it.
+        It can go on like that for ever. Where the length of a message was damaged on the way, all
+        that follows is taken for the rest of it; where it was the name of what is called, each call
+        fails and the connection stays, since no call is refused by a peer itself.
         """
-        ended = asyncio.ensure_future(line.ended())
         flight = self._flight
+        ended = asyncio.ensure_future(line.ended())
+        failed = asyncio.ensure_future(flight.failed.wait())
         try:
-            while not ended.done():
+            while not (ended.done() or failed.done()):
                 waited_for, answered = bool(flight.calls), flight.answered
-                await asyncio.wait([ended], timeout=SILENT_MS / 1000)
-                if waited_for and flight.answered == answered and not ended.done():
+                over, _ = await asyncio.wait(
+                    [ended, failed],
+                    timeout=SILENT_MS / 1000,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if waited_for and flight.answered == answered and not over:
                     self._peers.log.warning("peer.answers_nothing", peer=self.name)
                     return
-            ended.result()
+            if ended.done():
+                ended.result()
         finally:
             ended.cancel()
+            failed.cancel()
 
     def _ended(self) -> None:
         self.up = False
@@ -203,6 +212,10 @@ class PeerHandler(PeersServer):  # type: ignore[misc]
         """Check who it is, and remember its directory before any of its messages counts."""
         try:
             reason, lost = self._peers.judge(context.params.req)
+        except (capnp.KjException, UnicodeDecodeError):
+            self._peers.log.warning("peer.bad_message")
+            self._gate.abort()
+            return
         except Exception as error:
             self._peers.log.error("peer.hello_failed", error=type(error).__name__)
             reason, lost = "internal error", False
