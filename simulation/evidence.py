@@ -1,5 +1,7 @@
 """What checkers may ask of a run's disks, and what they are not to be asked for."""
 
+from collections.abc import Set
+
 from simulation.checkers.base import Files, Replica, Watch
 from simulation.checkers.disks import Erased, zeroed
 from simulation.disk import SimDisk
@@ -133,10 +135,10 @@ class Evidence:
         """Whose disks lost more than the protocol knows how to bring back."""
         return set(self.ruined)
 
-    def whole(self) -> bool:
-        """Whether nothing of the log is rotten any more."""
+    def whole(self, excused: Set[Replica]) -> bool:
+        """Whether nothing of the log is rotten any more, but on replicas that need not get well."""
         for (key, op), digest in self.rotten.items():
-            if key in self.outside:
+            if key in excused:
                 continue
             log = self.watch.log.get(key[0], [])
             header = log[op - 1].header if 0 < op <= len(log) else None
@@ -145,7 +147,7 @@ class Evidence:
         # Of a disk that took things back nobody knows what it lacks.
         return all(
             self.holds(key, what.header)
-            for key in sorted((self.suspects | self.ruined) - self.outside)
+            for key in sorted((self.suspects | self.ruined) - excused)
             for what in self.watch.log.get(key[0], [])
         )
 

@@ -247,7 +247,9 @@ class Simulation:
                     return False
                 if host.node.applied != len(self.log.get(group.number, [])):
                     return False
-        if not self.cluster.whole() or not set(self.operator.joining()) <= self.cluster.outside:
+        if not self.cluster.whole(self.cluster.outside | unheard):
+            return False
+        if not set(self.operator.joining()) <= self.cluster.outside:
             return False
         self.cluster.outside.update(unheard)
         return True
