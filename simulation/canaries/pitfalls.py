@@ -56,7 +56,6 @@ PITFALLS = {
 }
 ELSEWHERE = {
     16: "a lone replica begins a new view with every start, which is written before all else",
-    24: "costs time only: no client is told anything wrong; `tests/vsr` has the scenario",
     26: "a client that hears nothing asks the next node; there is no view that it believes",
     30: "every heartbeat is answered with an acknowledgement; costs time only",
     33: "a cut is written before the view that asks for it; recovery's table is tested as a whole",

@@ -194,6 +194,11 @@ def _suspects_at_once() -> None:
     replace(tick, hasty)
 
 
+def _never_abdicates() -> None:
+    """A primary goes on with its heartbeats, whether it gets anywhere or not."""
+    replace(view_change.abdicate_if_stuck, lambda s: None)
+
+
 FORKS = ("agreement", "durability", "truncation", "leaders", "halted")
 RECOVERS = ("kept", "promises", "truncation", "agreement", "durability", "leaders", "halted")
 # Where nothing goes wrong, such a bug may show by what it costs.
@@ -222,5 +227,6 @@ CANARIES = (
     Canary("recovered too soon", "", RECOVERS, _recovered_too_soon, (5,)),
     Canary("replacement votes at once", "", RECOVERS, _replacement_votes, (14,)),
     Canary("sealed anew", "ops taken over", (*FORKS, ASSERTED), _uncommitted_sealed_anew, (46,)),
+    Canary("never abdicates", "", ("stuck",), _never_abdicates, (24,)),
     Canary("suspects at once", "views never settle", COSTS, _suspects_at_once, (35,)),
 )
