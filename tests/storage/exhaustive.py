@@ -102,6 +102,7 @@ class Explorer:
             disk.fail_after(at)
             done = self.history.run(store)
             self._cut(done, disk)
+            self._kill(done, disk)
             if done == steps:
                 break
         while self._waiting:
@@ -119,6 +120,23 @@ class Explorer:
             if key not in self._seen:
                 self._seen.add(key)
                 self._waiting.append((done, left))
+
+    def _kill(self, done: int, disk: SimDisk) -> None:
+        """Let the process die, and power fail later: what the next start believed is there."""
+        for at in count():
+            left = disk.clone()
+            left.fail_after(at)
+            try:
+                store, recovered = Store.open(left)
+            except PowerCut:
+                self._cut(done, left)
+                continue
+            check(recovered, store, *self._promised(done), self.history.skip)
+            self.counts.points += 1
+            for end in every_end(left):
+                self.counts.subsets += 1
+                assert Store.open(end)[1] == recovered
+            return
 
     def _promised(self, done: int) -> tuple[Model, Model]:
         return self.models[done], self.models[min(done + 1, len(self.history.steps))]

@@ -19,7 +19,7 @@ from tests.storage.histories import (
     view,
 )
 from tests.storage.logs import identity
-from veritydb.storage import names
+from veritydb.storage import names, opening
 from veritydb.storage.errors import StorageError
 from veritydb.storage.store import Store
 
@@ -81,3 +81,11 @@ def test_a_sync_that_is_left_out_is_noticed(unsynced: str, steps: tuple[Step, ..
 
     with pytest.raises((AssertionError, StorageError)):
         Explorer(History("careless", steps, begin)).run()
+
+
+def test_a_start_that_believes_what_is_not_durable_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "settle", lambda disk: None)
+    with pytest.raises(AssertionError):
+        Explorer(HISTORIES[0]).run()
