@@ -252,6 +252,20 @@ class Nodes:
 
         self.until("the cluster never was whole again", holds)
 
+    def scrubbed(self) -> None:
+        """Wait until each node has read through its logs since it was started, and mended them."""
+
+        def holds(_: Mapping[str, NodeStatus]) -> bool:
+            lives = {name: self.log(name).rpartition(" starting ")[2] for name in self.names}
+            return all(
+                f" scrubbed node={name} group={group.number} " in life
+                for name, life in lives.items()
+                for group in self.config.groups_of(name)
+            )
+
+        self.until("the logs were not read through", holds)
+        self.whole()
+
     def level(self, token: Token | None = None) -> None:
         """Wait until all have applied the same, and at least what a token says."""
         marks = dict((token or Token()).marks)

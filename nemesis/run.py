@@ -171,6 +171,8 @@ class Run:
             token |= ledger.token
         self._say(f"{self._publishers.count:,} events are acknowledged; waiting for all nodes")
         self._nodes.level(token)
+        # What rotted where nobody looked is found by the nodes themselves.
+        self._nodes.scrubbed()
         self._say("reading everything back from every node")
         notes = self._recorded.notes()
         readings = readings_of(self._nodes, self._publishers.plan, token)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.nodes import PATIENCE, REGION, Nodes
+from tests.server.nodes import PATIENCE, REGION, Nodes, group_of
 from tests.server.raw import Raw, raw
 from veritydb.client.sync import Client
 from veritydb.client.values import RecordedEvent, Truncated
@@ -17,6 +17,7 @@ from veritydb.server.files import FileDisk
 from veritydb.storage.store import Store
 from veritydb.types.errors import EdgeCode, ReadOnly
 from veritydb.types.event import Event
+from veritydb.types.ids import Op
 from veritydb.types.labels import DataClass, Region
 from veritydb.types.retention import Retention
 
@@ -193,3 +194,26 @@ def test_a_node_short_of_disk_only_reads(tmp_path: Path) -> None:
                 db.stream("notes", tenant=1).append([Event("T", b"after")], timeout=2)
             assert payloads(db, "notes") == [b"before"]
             assert {one.role for one in db.status()[0].groups} == {"read-only"}
+
+
+def test_rot_that_nobody_asks_for_is_found_and_mended(tmp_path: Path) -> None:
+    """A start looks only behind the last snapshot."""
+    with Nodes(tmp_path, 3, "snapshot_entries = 100") as nodes:
+        nodes.make()
+        nodes.ready()
+        with nodes.client() as db:
+            stream = db.create_stream("notes", tenant=1, data_class=DataClass.PHI, placement=HERE)
+            for number in range(150):
+                stream.append([Event("T", b"payload-%03d-" % number)])
+            nodes.level()
+        victim = next(name for name in nodes.names if name != nodes.primary())
+        until(lambda: " snapshot " in nodes.log(victim))
+        assert nodes.stop(victim) == 0
+        flip(nodes.data(victim), b"payload-007-")
+        nodes.start(victim)
+        until(lambda: re.search(r"scrubbed .*group=1 .*rotten=1", nodes.log(victim)) is not None)
+        nodes.level()
+        until(lambda: group_of(nodes.status()[victim], 1).rotten == 0)
+        assert nodes.stop(victim) == 0
+        store, _ = Store.open(FileDisk(nodes.data(victim) / "groups" / GROUP))
+        assert None not in store.read_frames(Op(1), store.head, 1 << 30)

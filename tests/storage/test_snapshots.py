@@ -115,3 +115,17 @@ def test_no_space_is_no_harm() -> None:
     store, recovered = reopen(disk)
     assert recovered.superblock.snapshot == ref
     assert store.read_headers(Op(5), Op(6)) == [each.header for each in FRAMES[4:]]
+
+
+@pytest.mark.parametrize("left", [None, 0, 4 * 64 - 1])
+def test_outcomes_that_a_snapshot_stands_for_are_not_done_without(left: int | None) -> None:
+    """A start derives those behind it; these would be missing for ever."""
+    disk, store, _ = with_snapshot(4)
+    store.append_outcomes(0, bytes(64) * 5)
+    kept = disk.read(names.OUTCOMES, 0, left) if left else b""
+    disk.remove(names.OUTCOMES)
+    if left is not None:
+        disk.allocate(names.OUTCOMES, max(left, 1))
+        disk.write(names.OUTCOMES, 0, [kept])
+    with pytest.raises(Damaged, match="outcomes"):
+        reopen(disk)

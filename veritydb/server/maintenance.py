@@ -1,10 +1,11 @@
-"""What a group does beside its work: flush and rebuild the index, reclaim space, watch the disk.
+"""What a group does beside its work: keep index and space in order, watch the disk, read the log.
 
 Trio tasks that wait; the work itself is done on threads, in small pieces, and none of it is needed
 for an acknowledgement.
 """
 
 import sqlite3
+from functools import partial
 
 import trio
 
@@ -13,11 +14,18 @@ from veritydb.server.index import is_damage
 from veritydb.server.machine import Machine
 from veritydb.server.reading import LogReader, Unreadable, WrongIndex
 from veritydb.server.reclaim import Reclaimer
+from veritydb.storage.disk import DiskError
+from veritydb.types.ids import Op
 
 FLUSH_SECONDS = 0.5
 REBUILD_OPS = 256
 UNREADABLE_SECONDS = 1.0
 DISK_SECONDS = 1.0
+# So much is read, then nothing for a while: a few hundredths of a processor.
+SCRUB_OPS = 64
+SCRUB_BYTES = 1 << 20
+SCRUB_SECONDS = 0.05
+SCRUB_REST_SECONDS = 3_600.0
 MIB = 1 << 20
 
 
@@ -55,6 +63,40 @@ def fill_some(reader: LogReader, one: Hosted) -> None:
         if not told:
             raise Unreadable
         one.index_file.fill(told[-1][0], told)
+
+
+async def scrub(one: Hosted) -> None:
+    """Read all of the log, slowly, at every start and then each hour.
+
+    A start checks what stands behind the last snapshot, and readers what they read. What rots in
+    between would be noticed only when the other replicas have lost theirs.
+    """
+    while True:
+        await trio.sleep(SCRUB_SECONDS)
+        first, rotten = 1, 0
+        while one.started and first <= one.store.head:
+            try:
+                rotten_here, looked_at = await one.work(partial(look_at_some, one, first))
+            except DiskError as error:
+                one.crashed(error)
+                return
+            for op in rotten_here:
+                one.rotten(op)
+            rotten += len(rotten_here)
+            first += looked_at
+            await trio.sleep(SCRUB_SECONDS)
+        if first > 1:
+            one.log.info("scrubbed", ops=first - 1, rotten=rotten)
+            await trio.sleep(SCRUB_REST_SECONDS)
+
+
+def look_at_some(one: Hosted, first: int) -> tuple[list[int], int]:
+    """Read some frames; return the ops of those that have rotted, and how many were looked at."""
+    last = min(one.store.head, first + SCRUB_OPS - 1)
+    frames = one.store.read_frames(Op(first), Op(last), SCRUB_BYTES)
+    rotten = [op for op, frame in enumerate(frames, first) if frame is None]
+    # Behind the head a cut may have come meanwhile.
+    return [op for op in rotten if not one.missing(op)], max(1, len(frames))
 
 
 async def watch_disk(ones: list[Hosted], machine: Machine, path: str, reserve_mib: int) -> None:

@@ -23,7 +23,7 @@ from veritydb.server.hosted import Hosted
 from veritydb.server.index import StreamIndex
 from veritydb.server.log import Log
 from veritydb.server.machine import MACHINE, Machine
-from veritydb.server.maintenance import keep_index, reclaim_space, watch_disk
+from veritydb.server.maintenance import keep_index, reclaim_space, scrub, watch_disk
 from veritydb.server.peers import Peers
 from veritydb.server.rpc import Clients
 from veritydb.storage.disk import DiskError, DiskFull
@@ -137,6 +137,7 @@ class NodeServer:
                 for one in self.hosted.values():
                     nursery.start_soon(keep_index, one)
                     nursery.start_soon(reclaim_space, one)
+                    nursery.start_soon(scrub, one)
                 reserve = self.config.server.disk_reserve_mib
                 path = str(self._data.path)
                 ones = list(self.hosted.values())

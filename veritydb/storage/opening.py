@@ -11,6 +11,7 @@ from veritydb.types.frame import Header
 from veritydb.types.ids import Op, View
 from veritydb.types.limits import SEGMENT_BYTES
 from veritydb.types.merkle import NO_HASH
+from veritydb.types.outcome import RECORD_BYTES as OUTCOME_BYTES
 
 FIELDS = ("cluster", "group", "region", "index", "replicas", "incarnation")
 
@@ -76,6 +77,15 @@ def settle(disk: Disk) -> None:
     if segments:
         disk.sync_directory(segments[0])
     assert disk.size(names.JOURNAL) is not None
+
+
+def check_outcomes(disk: Disk, base: Header) -> None:
+    """Raise Damaged if outcomes are gone that a snapshot stands for: nothing derives them again."""
+    size = disk.size(names.OUTCOMES) or 0
+    assert base.op > 0
+    if size < (base.entry_base + base.entry_count) * OUTCOME_BYTES:
+        problem = "outcomes that the snapshot stands for are lost; replace this replica"
+        raise Damaged(names.OUTCOMES, size, problem, base.op)
 
 
 def check_journal(disk: Disk) -> None:

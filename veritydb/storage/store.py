@@ -80,6 +80,8 @@ class Store:
         superblock.mend(disk, choice)
         if base is not None:
             gap = block.gap_after if block.gap_end == base.op else None
+            if gap is None:
+                opening.check_outcomes(disk, base)
             opening.rejoin(store._journal, base, gap)
         plan = recovery.recover(store._journal, store._segments, block, base)
         store._carry_out(plan)
