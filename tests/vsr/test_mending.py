@@ -1,8 +1,11 @@
 """Many frames that rotted at once, as when a file is lost: mended in runs, and none starves."""
 
+import pytest
+
 from tests.vsr.harness import Group, Site
 from veritydb.types.ids import Op
 from veritydb.vsr import events as ev
+from veritydb.vsr import log
 from veritydb.vsr import messages as m
 
 
@@ -53,3 +56,21 @@ def test_after_a_run_that_nobody_could_give_it_is_one_frame_at_a_time() -> None:
     group.run(10_000)
     assert backup.disk.rotten == {50}
     assert set(repairs(group, backup)[-5:]) == {1}
+
+
+def test_frames_whose_records_are_lost_are_mended_downwards_without_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is known by the record after it, so only the last of a stretch can be asked for."""
+    monkeypatch.setattr(log, "HEADERS_KEPT", 16)
+    group = Group()
+    for number in range(200):
+        group.propose(f"w{number}")
+    backup = others(group, group.primary())[0]
+    backup.live._s.log.frames.clear()
+    backup.disk.rotten.update(range(50, 150))
+    backup.disk.rotten_records.update(range(50, 150))
+    for op in range(50, 150):
+        backup.step(ev.FrameRotten(Op(op)))
+    group.run(6_000)
+    assert not backup.disk.rotten and not backup.disk.rotten_records

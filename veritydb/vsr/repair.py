@@ -162,6 +162,7 @@ def repair(s: State) -> None:
         s.halt(HaltKind.DAMAGED, f"op {faulty[0]} has rotted and there is no peer to mend it")
         return
     s.repair_op, last = _run(s)
+    s.repair_last = last
     # Whatever may go wrong with this run, the next one is a single frame.
     s.repair_width, s.repair_writing, s.repair_hashes = 1, 0, []
     s.repair_due = s.now + s.config.fetch
@@ -204,6 +205,11 @@ def on_headers_read(s: State, headers: tuple[Header, ...]) -> None:
     if headers and headers[0].op == after:
         assert headers[-1].op == s.repair_op + len(headers)
         _ask(s, [header.previous for header in headers])
+    elif s.repair_last > s.repair_op:
+        # Records are lost in the middle of the run. Its last frame is known by the one after it.
+        mark("vsr.repair_of_lost_records")
+        s.repair_op = Op(s.repair_last + 1)
+        s.repair_due = s.now
     elif not (headers or after > s.commit or s.log.is_faulty(after) or s.missing(after)):
         # To write that op again mends its record.
         mark("vsr.rotten_record_found")

@@ -200,6 +200,7 @@ class State:
         self.fetch_source = -1
         self.repair_due = 0
         self.repair_op: Op = Op(0)
+        self.repair_last: Op = Op(0)
         self.repair_hashes: list[bytes] = []
         self.repair_width = 1
         self.repair_writing = 0
