@@ -102,11 +102,25 @@ def test_a_promise_of_another_incarnation_or_of_this_life_stops_nobody() -> None
     primary = group.primary()
     backup = others(group, primary)[0]
     common = primary.live._s.common
-    for whose, op in ((1, 99), (0, backup.live.op)):
-        promised = m.Promised(**common, whose=whose, in_view=primary.live._s.view, op=Op(op))
+    there, view = backup.index, primary.live._s.view
+    for index, whose, op in ((there, 1, 99), (3 - there, 0, 99), (there, 0, backup.live.op)):
+        promised = m.Promised(**common, index=index, whose=whose, in_view=view, op=Op(op))
         group.carry(primary.index, backup.index, promised)
         group.settle()
         assert backup.halted is None and backup.live.status == Status.NORMAL
+
+
+def test_who_is_told_that_another_was_replaced_goes_on() -> None:
+    """A message that was led astray stopped a sound replica."""
+    group = Group()
+    group.propose("a")
+    primary = group.primary()
+    for index in range(3):
+        if index != primary.index:
+            told = m.Replaced(**primary.live._s.common, index=index, by=5)
+            group.carry(primary.index, 3 - primary.index - index, told)
+    group.settle()
+    assert all(site.halted is None for site in group.sites)
 
 
 def test_one_that_knows_of_its_doubts_is_not_confronted() -> None:

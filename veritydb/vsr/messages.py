@@ -210,17 +210,19 @@ class Frames(Common, frozen=True, gc=False, kw_only=True):
 
 
 class Replaced(Common, frozen=True, gc=False, kw_only=True):
-    """The index of whoever receives this now belongs to the incarnation `by`."""
+    """The index, which is the receiver's, now belongs to the incarnation `by`."""
 
+    index: int
     by: int
 
 
 class Promised(Common, frozen=True, gc=False, kw_only=True):
-    """The incarnation `whose` of whoever receives this has acknowledged `op` in view `in_view`.
+    """The incarnation `whose` of replica `index` has acknowledged `op` in view `in_view`.
 
     The op is committed, so that its log holds it for ever: if not, its disk has lost it.
     """
 
+    index: int
     whose: int
     in_view: View
     op: Op
@@ -308,8 +310,8 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     ),
     RequestFrames: (Kind.REQUEST_FRAMES, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Frames: (Kind.FRAMES, _fields_of_frames),
-    Replaced: (Kind.REPLACED, lambda m: (m.by, 0, 0, 0, NO_HASH, 0, [])),
-    Promised: (Kind.PROMISED, lambda m: (m.op, m.in_view, m.whose, 0, NO_HASH, 0, [])),
+    Replaced: (Kind.REPLACED, lambda m: (m.by, m.index, 0, 0, NO_HASH, 0, [])),
+    Promised: (Kind.PROMISED, lambda m: (m.op, m.in_view, m.whose, m.index, NO_HASH, 0, [])),
     RequestSnapshot: (Kind.REQUEST_SNAPSHOT, lambda m: (m.known, 0, 0, 0, NO_HASH, 0, [])),
     SnapshotOffer: (Kind.SNAPSHOT_OFFER, offer_fields),
     RequestSnapshotPart: (
@@ -454,8 +456,10 @@ READERS: dict[int, Callable[[dict[str, Any], Words], Message]] = {
     Kind.FRAMES: lambda c, w: Frames(
         **c, certain=Op(w[0]), normal=bool(w[1]), frames=_frames(w[6], w[5])
     ),
-    Kind.REPLACED: lambda c, w: Replaced(**c, by=w[0]),
-    Kind.PROMISED: lambda c, w: Promised(**c, op=Op(w[0]), in_view=View(w[1]), whose=w[2]),
+    Kind.REPLACED: lambda c, w: Replaced(**c, by=w[0], index=w[1]),
+    Kind.PROMISED: lambda c, w: Promised(
+        **c, op=Op(w[0]), in_view=View(w[1]), whose=w[2], index=w[3]
+    ),
     Kind.REQUEST_SNAPSHOT: lambda c, w: RequestSnapshot(**c, known=Op(w[0])),
     Kind.SNAPSHOT_OFFER: read_offer,
     Kind.REQUEST_SNAPSHOT_PART: lambda c, w: RequestSnapshotPart(

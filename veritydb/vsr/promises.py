@@ -30,14 +30,16 @@ def denies(s: State, message: PrepareOk | DoViewChange) -> bool:
         return False
     mark("vsr.promise_denied")
     whose = s.members[message.sender]
-    s.send(message.sender, Promised(**s.common, whose=whose, in_view=View(view), op=Op(op)))
+    peer = message.sender
+    told = Promised(**s.common, index=peer, whose=whose, in_view=View(view), op=Op(op))
+    s.send(peer, told)
     return True
 
 
 def on_promised(s: State, message: Promised) -> None:
     """Stop if an earlier life promised what this one did not find on its disk."""
     assert message.sender != s.index
-    if message.whose != s.incarnation or s.found is None:
+    if (message.index, message.whose) != (s.index, s.incarnation) or s.found is None:
         mark("vsr.promise_of_another")
         return
     view = max(s.found[0], s.acknowledged[0])

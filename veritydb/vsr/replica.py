@@ -318,7 +318,7 @@ def _on_received(s: State, event: events.Received) -> None:
         return
     if message.incarnation < s.members[sender]:
         mark("vsr.message_of_a_replaced_replica")
-        s.send(sender, m.Replaced(**s.common, by=s.members[sender]))
+        s.send(sender, m.Replaced(**s.common, index=sender, by=s.members[sender]))
         return
     s.peer_up[sender] = True
     RECEIVERS[type(message)](s, message)
@@ -338,7 +338,10 @@ def _on_pong(s: State, message: m.Pong) -> None:
 def _on_replaced(s: State, message: m.Replaced) -> None:
     """Somebody has applied the command that gave our index away."""
     assert message.sender != s.index
-    if message.by > s.incarnation:
+    if message.index != s.index:
+        # Led astray. Whoever believes this stops, so it says whom it is for.
+        mark("vsr.replaced_is_another")
+    elif message.by > s.incarnation:
         s.halt(HaltKind.REPLACED, f"index {s.index} was given to incarnation {message.by}")
 
 
