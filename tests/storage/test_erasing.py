@@ -1,8 +1,11 @@
 """Erasing: what is gone is gone at once and for ever, and everything else is still proved."""
 
+from collections.abc import Iterator
+
 import msgspec
 import pytest
 
+from simulation import segments
 from simulation.disk import SimDisk, keep_everything, lose_everything
 from tests.storage.logs import append_entry, chain, fresh, next_frame, reopen
 from veritydb.storage import holes, names
@@ -204,6 +207,33 @@ def test_no_space_for_the_map_erases_nothing() -> None:
     assert read(store, 1).holes == ()
     disk.capacity = None
     assert store.erase_many([(Op(1), 0)]) == []
+
+
+@pytest.fixture
+def small_segments() -> Iterator[None]:
+    before = segments.use(segments.SMALL)
+    yield
+    segments.use(before)
+
+
+@pytest.mark.usefixtures("small_segments")
+def test_what_was_listed_when_space_ran_out_is_erased_with_what_comes_next() -> None:
+    """It was taken for done: the map said that bytes are gone which were there."""
+    disk, store = fresh()
+    frames = chain(6, size=15_000)
+    store.append(frames)
+    assert frames[-1].header.segment > 1, "two segments"
+    assert store.erase_many([(Op(1), 0)]) == []
+    disk.capacity = disk.used()
+    with pytest.raises(DiskFull):
+        # The first of them has a map, for the other there is no space for one.
+        store.erase_many([(Op(2), 0), (Op(6), 0)])
+    disk.capacity = None
+    assert store.erase_many([(Op(3), 0)]) == []
+    for op in (1, 2, 3):
+        assert bytes(15_000) in disk.read(
+            names.segment(Op(1)), frames[op - 1].header.position, 16_000
+        )
 
 
 def failing(disk: SimDisk, at: int) -> None:

@@ -41,35 +41,45 @@ class Erasing:
             segment = whole.header.segment
             found.setdefault(segment, []).extend((op, hole) for hole in holes)
             spans.setdefault(segment, []).extend(_places(whole.header, whole.body, holes))
+        # An earlier try may have ended in between for want of space: what it left comes first.
+        whole_segments = [segment for segment in sorted(found) if self._complete(segment)]
         for segment in sorted(found):
             if found[segment]:
                 self._holes.add(segment, found[segment])
         for segment in sorted(spans):
             if spans[segment]:
                 self._segments.erase(segment, spans[segment])
-                self._holes.finish(segment)
+                if segment in whole_segments:
+                    self._holes.finish(segment)
         assert len(failed) <= len(entries)
         return failed
 
     def finish(self) -> None:
         """Erase again what the maps name, where a crash may have come before the bytes went."""
         for segment in self._holes.segments():
-            ops = self._holes.unfinished(segment)
-            spans: list[tuple[int, int]] = []
-            complete = True
-            for op in ops:
-                header = self._journal.header(op)
-                whole = self._segments.read_one(header) if header is not None else None
-                if whole is None:
-                    # To be repaired, and what repairs it keeps the holes. Look again next time.
-                    complete = False
-                    continue
-                spans += _places(whole.header, whole.body, self._holes.of(segment, op))
-            if spans:
-                self._segments.erase(segment, spans)
-            if ops and complete:
-                self._holes.finish(segment)
-            assert complete or ops
+            self._complete(segment)
+
+    def _complete(self, segment: Op) -> bool:
+        """Erase what a segment's map names and may still be there. Returns whether none is left."""
+        if segment not in self._holes.segments():
+            return True
+        ops = self._holes.unfinished(segment)
+        spans: list[tuple[int, int]] = []
+        complete = True
+        for op in ops:
+            header = self._journal.header(op)
+            whole = self._segments.read_one(header) if header is not None else None
+            if whole is None:
+                # To be repaired, and what repairs it keeps the holes. Look again next time.
+                complete = False
+                continue
+            spans += _places(whole.header, whole.body, self._holes.of(segment, op))
+        if spans:
+            self._segments.erase(segment, spans)
+        if ops and complete:
+            self._holes.finish(segment)
+        assert complete or ops
+        return complete
 
 
 def new_holes(whole: Frame, indexes: Sequence[int]) -> list[Hole]:
