@@ -1,7 +1,7 @@
 """The memory of each node over the time of a run, and whether it is flat."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import linear_regression, median
 
@@ -57,6 +57,26 @@ def judge(samples: Sequence[tuple[float, int]]) -> Flatness | None:
     before = median(size for _, size in second)
     after = median(size for _, size in last)
     slope = linear_regression([at for at, _ in later], [size for _, size in later]).slope
-    grew = after > before * GROWTH_RATIO + GROWTH_BYTES
-    flat = None if ended - begun < SECONDS_MIN else not grew
+    flat = None if ended - begun < SECONDS_MIN else not grew(before, after)
     return Flatness(before, after, slope * 60, flat)
+
+
+def judge_all(samples: Mapping[str, Sequence[tuple[float, int]]]) -> dict[str, Flatness | None]:
+    """Judge the nodes of one cluster, each against the fullest of them.
+
+    Faults restart them at different times, and one that was young for a while only becomes what the
+    others are already.
+    """
+    judged = {name: judge(found) for name, found in samples.items()}
+    fullest = max((one.second for one in judged.values() if one is not None), default=0.0)
+    return {
+        name: one
+        if one is None or one.flat is None
+        else msgspec.structs.replace(one, flat=not grew(fullest, one.last))
+        for name, one in judged.items()
+    }
+
+
+def grew(before: float, after: float) -> bool:
+    """Whether that is more than chance."""
+    return after > before * GROWTH_RATIO + GROWTH_BYTES

@@ -113,7 +113,7 @@ class Run:
             self._problems += [f"{name}: {problem}" for problem in verdict.problems]
         self._problems += [*judgement.problems, *self._publishers.wronged[:5]]
         self._problems += [*self._verify(), *self._printed()]
-        flatness = {name: memory.judge(found) for name, found in self._samples.items()}
+        flatness = memory.judge_all(self._samples)
         self._problems += [
             f"the memory of {name} grew"
             for name, one in flatness.items()

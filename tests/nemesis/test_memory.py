@@ -2,7 +2,7 @@
 
 import os
 
-from nemesis.memory import MIB, judge, resident
+from nemesis.memory import MIB, judge, judge_all, resident
 
 
 def samples(sizes: list[float]) -> list[tuple[float, int]]:
@@ -52,3 +52,14 @@ def test_a_process_that_is_gone_has_no_memory() -> None:
     assert size is not None
     assert size > MIB
     assert resident(1 << 30) is None
+
+
+def test_a_node_that_only_becomes_what_the_others_are_has_not_grown() -> None:
+    young = samples([80.0] * 60 + [140.0] * 40)
+    alone, old = judge_all({"a": young}), samples([140.0] * 100)
+    assert alone["a"] is not None and alone["a"].flat is False
+    assert all(one is not None and one.flat for one in judge_all({"a": young, "b": old}).values())
+    leaking = samples([100 + at for at in range(100)])
+    both = judge_all({"a": leaking, "b": leaking})
+    assert all(one is not None and one.flat is False for one in both.values())
+    assert judge_all({"a": [(1.0, 1)]}) == {"a": None}
