@@ -148,8 +148,8 @@ class Rot(Family):
         self.cluster.ruined.add(key)
         for frame in list(self.cluster.frames.values()):
             header = frame.header
-            held = (header.group, names.segment(header.segment)) == (key[0], name)
-            if held and self.cluster.survives(key, header):
+            holds = name in (names.JOURNAL, names.segment(header.segment))
+            if header.group == key[0] and holds and self.cluster.survives(key, header):
                 self.cluster.rotten[(key, header.op)] = header.hash
         if how == 0:
             disk.vanish(name)
