@@ -94,7 +94,7 @@ def run(task: Task) -> Result:
     promises, plant = True, nothing
     if task.kind == "planted":
         (one,) = [each for each in PLANTED if each.name == task.name]
-        promises, plant = False, one.plant
+        promises, plant = False, one.canary.plant
     elif task.kind == "variant":
         (other,) = [each for each in VARIANTS if each.name == task.name]
         plant = other.plant
