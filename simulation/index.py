@@ -4,16 +4,12 @@ Derived from what was committed, so it may outlive the process; what is missing 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from veritydb.node.effects import IndexRuns, Run
-from veritydb.types import entry as entries
-from veritydb.types import multi
-from veritydb.types.entry import HEADER_BYTES, Kind
-from veritydb.types.frame import Frame
+from veritydb.node.runs import runs_of
 from veritydb.types.history import History
-from veritydb.types.ids import Offset, StreamId
-from veritydb.types.outcome import RECORD_BYTES, Code, decode
+from veritydb.types.outcome import RECORD_BYTES, decode
 
 
 class Index:
@@ -41,7 +37,8 @@ class Index:
         at = 0
         for frame in history.frames:
             end = at + frame.header.entry_count * RECORD_BYTES
-            self._add(frame.header.op, runs_of(frame, history.records[at:end]))
+            outcomes = [decode(history.records, one) for one in range(at, end, RECORD_BYTES)]
+            self._add(frame.header.op, runs_of(frame, outcomes))
             at = end
 
     def find(self, stream: int, offset: int, limit: int) -> list[tuple[int, Run]]:
@@ -53,23 +50,3 @@ class Index:
         """(op, run) of the runs all of whose events lie below an offset."""
         runs = self._runs.get(stream, [])[: bisect_left(self._bases.get(stream, []), floor)]
         return [(op, run) for op, run in runs if run.base + run.count <= floor]
-
-
-def runs_of(frame: Frame, records: bytes) -> Iterator[Run]:
-    """The runs of a frame, from its entries and what became of them."""
-    split = entries.split(frame.body, frame.header.entry_count)
-    for index, (header, start, end) in enumerate(split):
-        outcome = decode(records, index * RECORD_BYTES)
-        if outcome.code is not Code.OK:
-            continue
-        if header.kind is Kind.APPEND:
-            stream, base = StreamId(outcome.stream), Offset(outcome.base)
-            yield Run(stream, base, outcome.count, index, header.body_len, 0, header.parts)
-        elif header.kind is Kind.APPEND_MANY:
-            at = 0
-            for share in multi.parse(frame.body[start + HEADER_BYTES : end]):
-                upto = at + share.parts
-                if share.events:
-                    base = Offset(share.base)
-                    yield Run(share.stream, base, share.events, index, share.size, at, upto)
-                at = upto

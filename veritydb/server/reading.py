@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from veritydb.node.runs import runs_of
 from veritydb.server.index import Extent, Row, StreamIndex
 from veritydb.server.recent import Recent
 from veritydb.types import multi
@@ -274,18 +275,7 @@ def entries_of(frame: Frame, outcomes: list[Outcome], stream: int) -> Iterator[F
 
 def extents_of(frame: Frame, outcomes: list[Outcome]) -> list[Extent]:
     """What each accepted entry of a frame gave to which stream."""
-    found: list[Extent] = []
-    body = memoryview(frame.body)
     try:
-        for at, (header, start, end) in enumerate(split(body, frame.header.entry_count)):
-            outcome = outcomes[at]
-            if outcome.code is not Code.OK:
-                continue
-            if header.kind is Kind.APPEND:
-                found.append(Extent(outcome.stream, outcome.base, outcome.count, header.body_len))
-            elif header.kind is Kind.APPEND_MANY:
-                shares = multi.parse(body[start + HEADER_BYTES : end])
-                found += [Extent(s.stream, s.base, s.events, s.size) for s in shares if s.events]
+        return [Extent(r.stream, r.base, r.count, r.bytes) for r in runs_of(frame, outcomes)]
     except BadEntry:
         raise Unreadable from None
-    return found

@@ -5,7 +5,7 @@ to the node after the step that asked. So nothing is acknowledged here either be
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -14,17 +14,14 @@ from veritydb.node import effects as fx
 from veritydb.node import events as ev
 from veritydb.node.config import NodeConfig
 from veritydb.node.node import Node
+from veritydb.node.runs import runs_of
 from veritydb.policy.placement import Directory, placement_of
 from veritydb.server import transfer
 from veritydb.storage.store import Store
 from veritydb.testing.disk import MemoryDisk
-from veritydb.types import entry as entries
-from veritydb.types import multi
 from veritydb.types.durable import Identity
-from veritydb.types.entry import HEADER_BYTES, Kind
-from veritydb.types.frame import Frame
 from veritydb.types.ids import GroupId, Op
-from veritydb.types.outcome import RECORD_BYTES, Code, decode
+from veritydb.types.outcome import RECORD_BYTES, decode
 from veritydb.vsr import events as vsr
 from veritydb.vsr import messages
 from veritydb.vsr.config import Config
@@ -191,7 +188,9 @@ class Replica:
             at = 0
             for frame in effect.history.frames:
                 end = at + frame.header.entry_count * RECORD_BYTES
-                self._learn(frame, effect.history.records[at:end])
+                records = effect.history.records
+                outcomes = [decode(records, one) for one in range(at, end, RECORD_BYTES)]
+                self._learn(frame.header.op, runs_of(frame, outcomes))
                 at = end
         return event
 
@@ -209,8 +208,11 @@ class Replica:
     # -- where events are
 
     def _index(self, effect: fx.IndexRuns) -> None:
-        for run in effect.runs:
-            self._add(run.stream, Place(run.base, run.base + run.count, effect.op, run.entry))
+        self._learn(effect.op, effect.runs)
+
+    def _learn(self, op: int, runs: Iterable[fx.Run]) -> None:
+        for run in runs:
+            self._add(run.stream, Place(run.base, run.base + run.count, op, run.entry))
 
     def _add(self, stream: int, place: Place) -> None:
         known = self.places.setdefault(stream, [])
@@ -220,21 +222,6 @@ class Replica:
             # What a peer's history tells lies before what is known.
             known.append(place)
             known.sort()
-
-    def _learn(self, frame: Frame, records: bytes) -> None:
-        split = entries.split(frame.body, frame.header.entry_count)
-        for at, (header, start, stop) in enumerate(split):
-            outcome = decode(records, at * RECORD_BYTES)
-            if outcome.code is not Code.OK:
-                continue
-            if header.kind is Kind.APPEND:
-                end = outcome.base + outcome.count
-                self._add(outcome.stream, Place(outcome.base, end, frame.header.op, at))
-            elif header.kind is Kind.APPEND_MANY:
-                for share in multi.parse(frame.body[start + HEADER_BYTES : stop]):
-                    end = share.base + share.events
-                    if share.events:
-                        self._add(share.stream, Place(share.base, end, frame.header.op, at))
 
 
 PERFORM: dict[type, Callable[[Replica, Any], ev.Event | None]] = {
