@@ -5,11 +5,10 @@ from collections.abc import Callable
 import msgspec
 
 from simulation.disk import PowerCut, SimDisk
-from tests.storage.logs import append_entry, fresh, next_frame
+from tests.storage.logs import append_entry, fresh, next_frame, outcome_of
 from veritydb.storage.store import Store
 from veritydb.types import outcome
 from veritydb.types.durable import Recovered, SnapshotRef, Superblock, ViewState
-from veritydb.types.entry import Kind
 from veritydb.types.frame import Frame, Header
 from veritydb.types.history import Proof
 from veritydb.types.ids import Op, View
@@ -149,23 +148,6 @@ def prepare(store: Store, model: Model) -> None:
     """Reserve space."""
     assert model.log is not None
     store.prepare()
-
-
-def outcome_of(op: int) -> bytes:
-    """The outcome of the only entry of an op."""
-    return outcome.encode(
-        outcome.Outcome(
-            code=outcome.Code.OK,
-            kind=Kind.APPEND,
-            policy=1,
-            op=op,
-            tenant=1,
-            stream=1 << 48 | 1,
-            base=op,
-            count=1,
-            entry=0,
-        )
-    )
 
 
 OUTCOMES = [outcome_of(op) for op in range(1, 10)]

@@ -108,6 +108,23 @@ def ops(recovered: Recovered) -> list[int]:
     return [header.op for header in recovered.headers]
 
 
+def outcome_of(op: int, entry: int = 0) -> bytes:
+    """The outcome of an append, the only entry of its op unless told otherwise."""
+    return outcome.encode(
+        outcome.Outcome(
+            code=outcome.Code.OK,
+            kind=Kind.APPEND,
+            policy=1,
+            op=op,
+            tenant=1,
+            stream=1 << 48 | 1,
+            base=op,
+            count=1,
+            entry=entry,
+        )
+    )
+
+
 def full_directory() -> tuple[SimDisk, Store, list[Frame]]:
     """A directory with something in every file: frames, outcomes, erased parts, a snapshot.
 
@@ -120,22 +137,7 @@ def full_directory() -> tuple[SimDisk, Store, list[Frame]]:
         entries = [append_entry([b"a" * 900, b"b" * 40], op), append_entry([b"c" * 5000], op)]
         previous = frames[-1].header if frames else None
         frames.append(next_frame(previous, entries[: 1 + op % 2], outcomes=heads[-1]))
-        made = [
-            outcome.encode(
-                outcome.Outcome(
-                    code=outcome.Code.OK,
-                    kind=Kind.APPEND,
-                    policy=1,
-                    op=op,
-                    tenant=1,
-                    stream=1 << 48 | 1,
-                    base=op,
-                    count=1,
-                    entry=index,
-                )
-            )
-            for index in range(1 + op % 2)
-        ]
+        made = [outcome_of(op, index) for index in range(1 + op % 2)]
         head = outcome.chain(head, made)
         heads.append(head)
         if op < 7:
