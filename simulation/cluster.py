@@ -246,6 +246,8 @@ class Cluster(Evidence):
         self.to_client: Callable[[Packet], None] = lambda packet: None
         self.damaged: Callable[[Group, int], None] = lambda group, index: None
         """Called when a replica cannot start because its disk was damaged."""
+        self.held_back: Callable[[Group, int], None] = lambda group, index: None
+        """Called when one may not start yet because its disk may have forgotten."""
         self.boxes = [Box(self, index, self._clock()) for index in range(NODES[plan.shape])]
         for group in self.groups:
             for index in range(len(group.nodes)):
@@ -308,6 +310,7 @@ class Cluster(Evidence):
                 others = [at for at in range(len(group.nodes)) if at != key[1]]
                 witnesses = sum(self._vouches(group, at, key) for at in others)
                 if witnesses <= len(group.nodes) // 2:
+                    self.held_back(group, key[1])
                     return False
         return True
 

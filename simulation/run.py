@@ -104,6 +104,7 @@ class Simulation:
         self.clients = self._make_clients()
         self.cluster.to_client = self._to_client
         self.cluster.damaged = self.operator.replace
+        self.cluster.held_back = self.operator.held_back
 
     def _wire_checkers(self) -> None:
         cluster, watch = self.cluster, Watch(self.log, self.checkers.all)
