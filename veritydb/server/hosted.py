@@ -19,6 +19,7 @@ from veritydb.server.group import Group
 from veritydb.server.index import Extent, StreamIndex
 from veritydb.server.log import Log
 from veritydb.server.machine import Machine, OpenDisk
+from veritydb.server.pauses import Pauses
 from veritydb.server.recent import Recent
 from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
@@ -72,6 +73,7 @@ class Hosted:
         fatal: Fatal,
         log: Log,
         machine: Machine,
+        pauses: Pauses,
     ) -> None:
         """Make it on the loop's thread. Nothing happens before the first tick."""
         self.part = part
@@ -79,6 +81,7 @@ class Hosted:
         self.index_file = index
         self.log = log.child(group=part.number)
         self.machine = machine
+        self._pauses = pauses
         self.store, recovered = opened
         self.recent = Recent(self.store)
         self.full = False
@@ -209,7 +212,7 @@ class Hosted:
     def snapshot(self, effect: fx.TakeSnapshot) -> None:
         """Write it in slices between steps."""
         self._snapshot = SnapshotTask(
-            effect, self.store, self.writer, self._loop, self.log, self.machine
+            effect, self.store, self.writer, self._loop, self.log, self.machine, self._pauses
         )
         self._snapshot.start()
 

@@ -27,6 +27,7 @@ from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
 from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.node_server import NodeServer
+from veritydb.server.pauses import Pauses, run_timed
 from veritydb.storage.disk import DiskError
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
@@ -89,11 +90,14 @@ async def bind(serve: Serve, address: str, what: str) -> asyncio.Server:
         raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
 
 
-async def run_node(config: Config, name: str, data: DataDir, log: Log, machine: Machine) -> None:
+async def run_node(
+    config: Config, name: str, data: DataDir, log: Log, machine: Machine, pauses: Pauses
+) -> None:
     """Run a node on this loop until it is told to stop."""
     loop = asyncio.get_running_loop()
     part = config.node(name)
-    server = NodeServer(config, name, data, log, ending(log), Collector(), machine)
+    collector = Collector(pauses.collector)
+    server = NodeServer(config, name, data, log, ending(log), collector, machine, pauses)
     listening: list[asyncio.Server] = []
 
     async def main(_stop: Callable[[], None]) -> None:
@@ -137,11 +141,13 @@ def serve(config: Config, name: str, path: Path, machine: Machine = MACHINE) -> 
     data = open_dir(config, name, path)
     log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)
 
+    pauses = Pauses()
+
     async def main() -> None:
-        await capnp.run(run_node(config, name, data, log, machine))
+        await capnp.run(run_node(config, name, data, log, machine, pauses))
 
     try:
-        asyncio.run(main())
+        run_timed(main(), pauses)
     except* StartError as group:
         raise first_of(group) from None
     return EXIT_OK

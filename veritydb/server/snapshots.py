@@ -10,6 +10,7 @@ from veritydb.node.effects import TakeSnapshot
 from veritydb.node.events import Event, SnapshotAbandoned, SnapshotWritten
 from veritydb.server.log import Log
 from veritydb.server.machine import Machine
+from veritydb.server.pauses import Pauses
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.snapshots import Composer
@@ -30,6 +31,7 @@ class SnapshotTask:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         machine: Machine,
+        pauses: Pauses,
     ) -> None:
         self._effect = effect
         self._store = store
@@ -40,6 +42,7 @@ class SnapshotTask:
         self._queued = 0
         self._waiting = False
         self._now = machine.monotonic_ns
+        self._pauses = pauses
         self._began = self._now()
 
     def start(self) -> None:
@@ -50,7 +53,11 @@ class SnapshotTask:
     # -- on the loop's thread
 
     def _slice(self) -> None:
-        until = self._now() + SLICE_NS
+        began = self._now()
+        self._make(began + SLICE_NS)
+        self._pauses.snapshot.add(self._now() - began)
+
+    def _make(self, until: int) -> None:
         while self._queued < QUEUED_MAX:
             chunk = next(self._effect.chunks, None)
             if chunk is None:
