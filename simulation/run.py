@@ -208,7 +208,7 @@ class Simulation:
     def _enough(self) -> bool:
         """Whether each class of faults has struck, and the clients had their answers, or time."""
         events, planned = self.world.events, self.plan.events
-        waits = self._more > 0 and not 0 < planned * 2 <= events
+        waits = self._more > 0 and not 0 < planned * 3 // 2 <= events
         if waits and self.nemesis.missing():
             # Some faults need something to happen.
             if not self._shared.more:
@@ -217,7 +217,8 @@ class Simulation:
                 for client in self.clients:
                     client.wake()
             return False
-        return 0 < planned * 5 // 4 <= events or self._clients_done()
+        # Who waits for an answer until then gets it when all has healed.
+        return 0 < planned * 33 // 32 <= events or self._clients_done()
 
     def _clients_done(self) -> bool:
         return not self._shared.more and not any(client.open for client in self.clients)
