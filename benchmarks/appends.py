@@ -7,8 +7,8 @@ import msgspec
 
 from benchmarks import accounting
 from benchmarks.accounting import Cost, Window
-from benchmarks.clients import SPARE_SECONDS, Clients
-from benchmarks.cluster import NODES, Cluster
+from benchmarks.clients import SPARE_SECONDS, Clients, Measured
+from benchmarks.cluster import NODES
 from benchmarks.figures import Latency, latency
 from benchmarks.tasks import Append, Appending
 
@@ -37,7 +37,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             plural = "s" if self.clients > 1 else ""
             text = f"batches of {self.batch:,}, {self.clients} client{plural}"
         elif self.lanes == 1:
-            text = "1 in sequence"
+            text = f"{self.clients} clients in sequence" if self.clients > 1 else "1 in sequence"
         else:
             joined = "coalescing" if self.coalesce else "coalescing off"
             text = f"{self.lanes} in flight, {joined}"
@@ -77,7 +77,7 @@ def workloads() -> Iterator[Workload]:
                 yield Workload(clients=clients, batch=batch, payload_bytes=payload_bytes)
 
 
-def measure(workload: Workload, cluster: Cluster, clients: Clients, seconds: float) -> Appended:
+def measure(workload: Workload, cluster: Measured, clients: Clients, seconds: float) -> Appended:
     """Measure once."""
     used = clients.take(workload.clients)
     prefix = f"bench-{time.time_ns():x}"

@@ -3,8 +3,7 @@
 import msgspec
 
 from benchmarks.accounting import Window
-from benchmarks.clients import Clients
-from benchmarks.cluster import Cluster
+from benchmarks.clients import Clients, Measured
 from benchmarks.processes import ChildFailed
 from benchmarks.tasks import CatchUp, Content, Fill
 
@@ -22,7 +21,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     client_cpu_us: float
 
 
-def fill(cluster: Cluster, clients: Clients, events: int, payload_bytes: int) -> Content:
+def fill(cluster: Measured, clients: Clients, events: int, payload_bytes: int) -> Content:
     """Write the stream that is going to be read."""
     [client] = clients.take(1)
     task = Fill(
@@ -36,7 +35,7 @@ def fill(cluster: Cluster, clients: Clients, events: int, payload_bytes: int) ->
 
 
 def measure(
-    cluster: Cluster, clients: Clients, written: Content, payload_bytes: int, *, batches: bool
+    cluster: Measured, clients: Clients, written: Content, payload_bytes: int, *, batches: bool
 ) -> Read:
     """Read it once, by event objects or by columns."""
     [client] = clients.take(1)

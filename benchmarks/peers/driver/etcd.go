@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.etcd.io/etcd/clientv3"
+)
+
+const (
+	etcdPage        = 10000
+	etcdConnections = 4
+	etcdCallTime    = 10 * time.Second
+	etcdDialTime    = 5 * time.Second
+	messageBytes    = 64 << 20
+)
+
+// An event is a key STREAM/OFFSET whose value begins with the type; a batch is one transaction.
+type etcdStore struct {
+	clients []*clientv3.Client
+}
+
+func openEtcd(addresses []string, lanes int) (store, error) {
+	s := &etcdStore{}
+	for len(s.clients) == 0 || (len(s.clients) < lanes && len(s.clients) < etcdConnections) {
+		client, err := clientv3.New(clientv3.Config{
+			Endpoints:          addresses,
+			DialTimeout:        etcdDialTime,
+			MaxCallSendMsgSize: messageBytes,
+			MaxCallRecvMsgSize: messageBytes,
+		})
+		if err != nil {
+			return nil, err
+		}
+		s.clients = append(s.clients, client)
+	}
+	return s, nil
+}
+
+func (s *etcdStore) close() {
+	for _, client := range s.clients {
+		client.Close()
+	}
+}
+
+type etcdLane struct {
+	client *clientv3.Client
+	prefix string
+	next   int
+}
+
+func (s *etcdStore) lane(number int, stream string) lane {
+	return &etcdLane{client: s.clients[number%len(s.clients)], prefix: stream + "/"}
+}
+
+func etcdKey(prefix string, offset int) string {
+	return fmt.Sprintf("%s%016d", prefix, offset)
+}
+
+func etcdValue(payload []byte) string {
+	value := make([]byte, 0, 1+len(eventType)+len(payload))
+	value = append(value, byte(len(eventType)))
+	value = append(value, eventType...)
+	return string(append(value, payload...))
+}
+
+func (l *etcdLane) append(payloads [][]byte) error {
+	limited, cancel := context.WithTimeout(context.Background(), etcdCallTime)
+	defer cancel()
+	first := l.next
+	// What became of a call that failed is not known, so its offsets are not used again.
+	l.next += len(payloads)
+	if len(payloads) == 1 {
+		_, err := l.client.Put(limited, etcdKey(l.prefix, first), etcdValue(payloads[0]))
+		return err
+	}
+	puts := make([]clientv3.Op, len(payloads))
+	for number, payload := range payloads {
+		puts[number] = clientv3.OpPut(etcdKey(l.prefix, first+number), etcdValue(payload))
+	}
+	_, err := l.client.Txn(limited).Then(puts...).Commit()
+	return err
+}
+
+// Offsets are dense, so a page is a range of known keys: a limit instead would have the server
+// count all that follows, once a page.
+func (s *etcdStore) read(stream string, take func(uint64, string, []byte)) error {
+	prefix := stream + "/"
+	for first := 0; ; first += etcdPage {
+		limited, cancel := context.WithTimeout(context.Background(), etcdCallTime)
+		page, err := s.clients[0].Get(limited, etcdKey(prefix, first),
+			clientv3.WithRange(etcdKey(prefix, first+etcdPage)))
+		cancel()
+		if err != nil {
+			return err
+		}
+		if len(page.Kvs) == 0 {
+			return nil
+		}
+		for _, pair := range page.Kvs {
+			offset, err := strconv.ParseUint(string(pair.Key[len(prefix):]), 10, 64)
+			if err != nil {
+				return err
+			}
+			end := 1 + int(pair.Value[0])
+			take(offset, string(pair.Value[1:end]), pair.Value[end:])
+		}
+	}
+}

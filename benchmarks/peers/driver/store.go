@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+const eventType = "ObservationRecorded"
+
+// A lane has one call in flight. It appends to a stream of its own.
+type lane interface {
+	// append returns once all payloads are durable on a quorum, as far as the server is told to.
+	append(payloads [][]byte) error
+}
+
+// A store is a connection to a peer.
+type store interface {
+	// lane gives the numbered lane; lanes share connections as their number says.
+	lane(number int, stream string) lane
+	// read hands over every event of a stream, from its first to its last.
+	read(stream string, take func(offset uint64, kind string, payload []byte)) error
+	close()
+}
+
+// open connects to "scheme://host:port,host:port?way". The way is the peer's own business.
+func open(url string, lanes int) (store, error) {
+	scheme, rest, found := strings.Cut(url, "://")
+	if !found {
+		return nil, fmt.Errorf("%q is no address", url)
+	}
+	hosts, way, _ := strings.Cut(rest, "?")
+	addresses := strings.Split(hosts, ",")
+	switch scheme {
+	case "etcd":
+		return openEtcd(addresses, lanes)
+	case "jetstream":
+		return openJetStream(addresses, way)
+	}
+	return nil, fmt.Errorf("this client knows no %q", scheme)
+}

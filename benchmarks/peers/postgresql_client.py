@@ -1,0 +1,137 @@
+"""PostgreSQL through psycopg, in its binary format."""
+
+from collections.abc import Callable
+from hashlib import blake2b
+from types import TracebackType
+
+import psycopg
+
+from benchmarks.load import Contents
+from benchmarks.payloads import TYPE
+
+PAGE = 1000
+INSERT = """\
+INSERT INTO events (stream_id, "offset", type, payload)
+SELECT %b, %b + place - 1, %b, payload
+FROM unnest(%b::bytea[]) WITH ORDINALITY AS batch (payload, place)"""
+COPY_IN = 'COPY events (stream_id, "offset", type, payload) FROM STDIN (FORMAT BINARY)'
+SELECT = """\
+SELECT "offset", type, payload FROM events
+WHERE stream_id = %b AND "offset" >= %b ORDER BY "offset" LIMIT %b"""
+COPY_OUT = """\
+COPY (SELECT "offset", type, payload FROM events WHERE stream_id = {stream} ORDER BY "offset")
+TO STDOUT (FORMAT BINARY)"""
+
+Write = Callable[[list[bytes]], None]
+
+
+def number_of(stream: str) -> int:
+    """A number for the name of a stream."""
+    return int.from_bytes(blake2b(stream.encode(), digest_size=7).digest(), "big")
+
+
+def open_session(hosts: str) -> psycopg.Connection:
+    """Connect; every statement is a transaction, and is prepared when it is first used."""
+    host, _, port = hosts.partition(":")
+    return psycopg.connect(
+        host=host,
+        port=int(port),
+        user="postgres",
+        dbname="postgres",
+        autocommit=True,
+        prepare_threshold=0,
+    )
+
+
+class Connection:
+    """One connection."""
+
+    def __init__(self, hosts: str, way: str) -> None:
+        """Connect; batches go as an array or as a copy."""
+        self._session = open_session(hosts)
+        self._way = way
+
+    def __enter__(self) -> "Connection":
+        """Use it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Disconnect."""
+        self._session.close()
+
+    def writer(self, stream: str) -> Write:
+        """What appends batches to a stream, one after the other."""
+        return {"array": self._arrays, "copy": self._copies}[self._way](number_of(stream))
+
+    def _arrays(self, stream: int) -> Write:
+        cursor = self._session.cursor()
+        written = 0
+
+        def write(batch: list[bytes]) -> None:
+            nonlocal written
+            cursor.execute(INSERT, (stream, written, TYPE, batch))
+            written += len(batch)
+
+        return write
+
+    def _copies(self, stream: int) -> Write:
+        cursor = self._session.cursor()
+        written = 0
+
+        def write(batch: list[bytes]) -> None:
+            nonlocal written
+            with cursor.copy(COPY_IN) as copy:
+                copy.set_types(["int8", "int8", "text", "bytea"])
+                for offset, payload in enumerate(batch, start=written):
+                    copy.write_row((stream, offset, TYPE, payload))
+            written += len(batch)
+
+        return write
+
+
+def read(hosts: str, way: str, stream: str, contents: Contents) -> None:
+    """Read a stream from its beginning."""
+    with open_session(hosts) as session, session.cursor(binary=True) as cursor:
+        if way == "copy":
+            read_copy(cursor, number_of(stream), contents)
+        else:
+            read_pages(cursor, number_of(stream), contents)
+
+
+def read_pages(cursor: psycopg.Cursor, stream: int, contents: Contents) -> None:
+    """Each page begins where the last one ended."""
+    expected = 0
+    while rows := cursor.execute(SELECT, (stream, expected, PAGE)).fetchall():
+        expected = take(rows, expected, contents)
+
+
+def read_copy(cursor: psycopg.Cursor, stream: int, contents: Contents) -> None:
+    """All of it as one answer."""
+    expected = 0
+    rows: list[tuple[int, str, bytes]] = []
+    with cursor.copy(COPY_OUT.format(stream=stream)) as copy:
+        copy.set_types(["int8", "text", "bytea"])
+        for row in copy.rows():
+            rows.append(row)
+            if len(rows) == PAGE:
+                expected = take(rows, expected, contents)
+                rows.clear()
+    if rows:
+        take(rows, expected, contents)
+
+
+def take(rows: list[tuple[int, str, bytes]], expected: int, contents: Contents) -> int:
+    """Take offset, type and payload of every row; return the offset that follows."""
+    taken = []
+    for offset, _type, payload in rows:
+        if offset != expected:
+            raise ValueError(f"offset {offset} instead of {expected}")
+        expected += 1
+        taken.append(payload)
+    contents.add(taken)
+    return expected
