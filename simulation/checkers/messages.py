@@ -113,7 +113,8 @@ class Promises(Checker):
 class SameStory(Checker):
     """In one view a replica tells one story: its DoViewChange never changes, nor a StartView's log.
 
-    And after having left a view it acknowledges nothing in it.
+    And after having left a view it acknowledges nothing in it. Its successor on a new disk may: who
+    knows of that one heeds nothing of what was told before.
     """
 
     name: ClassVar[str] = "same-story"
@@ -121,22 +122,23 @@ class SameStory(Checker):
     def __init__(self) -> None:
         """Nothing was told yet."""
         self._told: dict[tuple[Replica, int, int], bytes] = {}
-        self._left: dict[Replica, int] = {}
+        self._left: dict[tuple[Replica, int], int] = {}
         self._prepared: dict[tuple[int, int, int], bytes] = {}
 
     def forgot(self, replica: Replica) -> None:
         """Its earlier story counts no more: it does not know it."""
         self._told = {key: story for key, story in self._told.items() if key[0] != replica}
-        self._left.pop(replica, None)
+        self._left = {key: view for key, view in self._left.items() if key[0] != replica}
 
     def sent(self, fact: SentFact) -> None:
         """Compare with what was told before."""
+        who = (fact.sender, fact.incarnation)
         if fact.kind == "DoViewChange":
-            story = self._told.setdefault((fact.sender, fact.incarnation, fact.view), fact.content)
+            story = self._told.setdefault((*who, fact.view), fact.content)
             if story != fact.content:
                 self.fail(f"{fact.sender} tells another log in view {fact.view} than before")
-            self._left[fact.sender] = max(self._left.get(fact.sender, 0), fact.view)
-        elif fact.kind == "PrepareOk" and fact.view < self._left.get(fact.sender, 0):
+            self._left[who] = max(self._left.get(who, 0), fact.view)
+        elif fact.kind == "PrepareOk" and fact.view < self._left.get(who, 0):
             self.fail(f"{fact.sender} acknowledges in view {fact.view}, which it has left")
         elif fact.kind == "Prepare":
             key = (fact.sender[0], fact.view, fact.op)

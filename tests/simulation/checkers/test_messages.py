@@ -48,6 +48,13 @@ def test_a_replica_that_tells_two_stories_is_seen(first: SentFact, second: SentF
         checker.sent(second)
 
 
+def test_a_replacement_tells_a_story_of_its_own() -> None:
+    checker = SameStory()
+    checker.sent(sent("DoViewChange"))
+    checker.sent(sent("PrepareOk", view=2, incarnation=1))
+    checker.sent(sent("DoViewChange", content=b"another", incarnation=1))
+
+
 def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
     """Its predecessor acknowledged two ops that were decided, and a third that was not."""
     watch = checked(Agreement)
