@@ -12,8 +12,8 @@ import time
 from veritydb.server.pauses import Histogram
 
 EVERY_NS = 250_000_000
-# About a millisecond's worth: then it is time, whatever the clock says.
-SOON_OBJECTS = 10_000
+# One or two milliseconds' worth: then it is time, whatever the clock says.
+SOON_OBJECTS = 2_000
 # More come between two turns only where a whole state is loaded, and that holds no cycles.
 SEEN_OBJECTS_MAX = 40_000
 

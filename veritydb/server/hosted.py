@@ -15,6 +15,7 @@ from veritydb.node.events import Event
 from veritydb.node.node import Node
 from veritydb.server import transfer
 from veritydb.server.config import Config, GroupPart
+from veritydb.server.dismantling import Dismantling
 from veritydb.server.group import Group
 from veritydb.server.index import Extent, StreamIndex
 from veritydb.server.log import Log
@@ -25,9 +26,11 @@ from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskError
 from veritydb.storage.store import Store
+from veritydb.streams.state import Streams
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import Op
 from veritydb.types.limits import RETENTION_GRACE_NS
+from veritydb.vsr.effects import CheckSnapshot
 from veritydb.vsr.events import (
     FrameRotten,
     FramesRead,
@@ -98,6 +101,7 @@ class Hosted:
         self._fatal = fatal
         self._loop = asyncio.get_running_loop()
         self._snapshot: SnapshotTask | None = None
+        self._before: Streams | None = None
         ref = recovered.superblock.snapshot
         chunks: Iterator[bytes] | None = self.store.read_snapshot() if ref.op else None
         node = Node(node_config, recovered, chunks, machine.random)
@@ -136,6 +140,9 @@ class Hosted:
         """Let time pass, once this replica may take part."""
         if self.started and not self.group.failed:
             self.group.tick()
+        if self._before is not None and not self.group.node.replica.taking:
+            # Nothing came of it.
+            self._before = None
         self.writer.nudge()
 
     # -- the world of `Group`
@@ -223,8 +230,17 @@ class Hosted:
             self.index_file.skip(effect.ref.op)
             self.look_back = True
             self.writer.put(effect)
+            self._dismantle()
         else:
+            if isinstance(effect, CheckSnapshot):
+                self._before = self.group.node.kernel.streams
             self._in_pool(partial(transfer.read, self.store, effect))
+
+    def _dismantle(self) -> None:
+        """What was held of the state before a peer's snapshot goes bit by bit."""
+        before, self._before = self._before, None
+        if before is not None:
+            Dismantling(before, self._loop, self.machine, self._pauses)
 
     def missing(self, op: int) -> bool:
         """Whether an op of the log is still to be fetched: a peer's snapshot stands for it."""

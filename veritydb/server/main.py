@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from veritydb.storage.disk import DiskError
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 MIB = 1 << 20
+SWITCH_SECONDS = 0.0005
 
 
 def tune_process() -> None:
@@ -39,7 +41,11 @@ def tune_process() -> None:
 
     Without the latter every message of 128 KiB and more is mapped and unmapped, which costs three
     times what handling it does.
+
+    A thread that works for long lets others go on much sooner than Python would have it: the loop
+    waits for it after each of its calls to the system, and the writer for the loop.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -2,7 +2,7 @@
 
     turn       one turn of the loop: from what had arrived until it looks again for more
     late       a tick that came later than it was due: a turn, another thread, or no processor
-    snapshot   one slice of making a snapshot
+    snapshot   one slice of making a snapshot, or of letting go of what a peer's took the place of
     collector  one run of the garbage collector
 
 While a turn lasts nobody is answered, so its longest are what clients see at worst.
