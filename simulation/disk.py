@@ -460,6 +460,5 @@ class SimDisk:
         number, self.operations = self.operations, self.operations + 1
         if self._cut_before is not None and number >= self._cut_before:
             raise PowerCut
-        error = self.errors.pop(number, None)
-        if error is not None:
-            raise error
+        if number in self.errors:
+            raise self.errors.pop(number)

@@ -99,6 +99,8 @@ class Host:
         self.writer = Writer(store)
         self.writer.erased = lambda headers: self.watch.erased(self.key, headers)
         self.writing = False
+        self.erased: set[tuple[Op, int]] = set()
+        """Entries whose events this process has erased."""
         self._stream_index = cluster.indexes[self.key]
         self._write_latency, self._read_latency = latencies
         self._tokens = 0

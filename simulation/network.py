@@ -81,24 +81,24 @@ class Network:
         if self._loses(packet):
             return
         delay = plan.delay_min + choices.exponential("net.delay", plan.delay_mean)
-        if choices.chance("net.heavy", plan.heavy_ppm):
+        if plan.heavy_ppm and choices.chance("net.heavy", plan.heavy_ppm):
             world.count("fault.heavy")
             delay *= 100
         if self.slow:
             delay += self.slow.get(packet.source, 0) + self.slow.get(packet.target, 0)
         world.after(delay, self._arrive, self._maybe_spoil(packet))
-        if choices.chance("net.twice", plan.twice_ppm):
+        if plan.twice_ppm and choices.chance("net.twice", plan.twice_ppm):
             world.count("fault.twice")
             delay += choices.exponential("net.delay", plan.delay_mean)
             world.after(delay, self._arrive, packet)
-        if choices.chance("net.replay", plan.replay_ppm):
+        if plan.replay_ppm and choices.chance("net.replay", plan.replay_ppm):
             world.count("fault.replay")
             later = choices.log_uniform("net.replay.delay", SECOND // 2, 60 * SECOND)
             world.after(later, self._arrive, packet)
 
     def _loses(self, packet: Packet) -> bool:
         choices, plan, world = self._world.choices, self.plan, self._world
-        if choices.chance("net.loss", plan.loss_ppm):
+        if plan.loss_ppm and choices.chance("net.loss", plan.loss_ppm):
             world.count("fault.loss")
             return True
         if plan.burst_ppm and self._in_burst((packet.source, packet.target)):
@@ -130,10 +130,10 @@ class Network:
         choices, plan = self._world.choices, self.plan
         if packet.target >= CLIENTS or packet.source >= CLIENTS:
             return packet
-        if choices.chance("net.astray", plan.astray_ppm):
+        if plan.astray_ppm and choices.chance("net.astray", plan.astray_ppm):
             self._world.count("fault.astray")
             return packet._replace(target=choices.choose("net.astray.to", self._nodes))
-        if packet.data and choices.chance("net.damage", plan.damage_ppm):
+        if plan.damage_ppm and packet.data and choices.chance("net.damage", plan.damage_ppm):
             self._world.count("fault.damage")
             data = bytearray(packet.data)
             for _ in range(choices.between("net.damage.bits", 1, 4)):

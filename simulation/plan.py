@@ -111,7 +111,7 @@ def make(seed: int) -> Plan:
         seed=seed,
         shape=shape,
         faults=faults,
-        requests=c.between("plan.requests", 160, 195),
+        requests=c.between("plan.requests", 165, 180),
         # A replica alone has little to do, and does it alike.
         events=c.between("plan.events", 7_850, 8_050) // (2 if shape == "one" else 1),
         clients=c.between("plan.clients", 2, 5),

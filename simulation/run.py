@@ -128,7 +128,14 @@ class Simulation:
                 reached = [reached[0], reached[1 + index % 2]]
             made.append(
                 Client(
-                    self._shared, index, identity, reached, plan.window, plan.think, plan.patience
+                    self._shared,
+                    index,
+                    identity,
+                    reached,
+                    plan.clients,
+                    plan.window,
+                    plan.think,
+                    plan.patience,
                 )
             )
         return made
@@ -217,16 +224,19 @@ class Simulation:
                 for client in self.clients:
                     client.wake()
             return False
-        # Who waits for an answer until then gets it when all has healed.
-        return 0 < planned * 33 // 32 <= events or self._clients_done()
+        # Who still waits for an answer gets it when all has healed.
+        most = planned * 5 // 4 if self._shared.left > 0 else planned * 33 // 32
+        return 0 < most <= events or self._clients_done()
 
     def _clients_done(self) -> bool:
         return not self._shared.more and not any(client.open for client in self.clients)
 
     def _ended(self) -> bool:
         """Whether all that can come to an end has, or it was proved for long that it cannot."""
+        if self._converged():
+            return True
         self._excused = self._excused + 1 if self.nemesis.core.excuse() else 0
-        return self._excused >= EXCUSED_MAX or self._converged()
+        return self._excused >= EXCUSED_MAX
 
     def _converged(self) -> bool:
         if not self._clients_done():

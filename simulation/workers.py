@@ -1,5 +1,6 @@
 """Work shared out to processes, of which any may hang or die without taking the rest with it."""
 
+import gc
 import signal
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import Pipe, Process
@@ -8,6 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+
+GC_THRESHOLD = 50_000
 
 
 class Lost(NamedTuple):
@@ -53,6 +56,9 @@ class Worker(Generic[Job, Done]):
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     # An interrupt at the terminal reaches all processes; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What was imported stays, and a job leaves little behind: to look for it seldom is enough.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     while True:
         connection.send(work(connection.recv()))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.checkers.base import SentFact, Start
+from simulation.checkers.base import SentFact, Start, Watch
 from simulation.checkers.log import Agreement
 from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.world import Failure
@@ -21,7 +21,7 @@ def test_a_message_of_a_view_that_may_be_forgotten_is_seen(
     fact: SentFact, durable: tuple[int, int]
 ) -> None:
     ViewsDurable(lambda replica: (3, 3)).sent(fact)
-    ViewsDurable(lambda replica: (0, 0)).sent(fact._replace(kind="Ping"))
+    Watch({}, [ViewsDurable(lambda replica: (0, 0))]).sent(fact._replace(kind="Ping"))
     with pytest.raises(Failure):
         ViewsDurable(lambda replica: durable).sent(fact)
 
