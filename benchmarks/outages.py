@@ -3,7 +3,8 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -50,24 +51,42 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
 
 
-def measure(cluster: Cluster, clients: Clients, fault: signal.Signals) -> Outage:
-    """Kill or stop the primary under a client that appends in sequence."""
+class Fault(NamedTuple):
+    """What happens to a node, and what lets it return."""
+
+    strike: Callable[[Cluster, str], None]
+    heal: Callable[[Cluster, str], None]
+
+
+def signalled(number: signal.Signals) -> Callable[[Cluster, str], None]:
+    """Send a node a signal."""
+    return lambda cluster, name: cluster.nodes[name].signal(number)
+
+
+def start_again(cluster: Cluster, name: str) -> None:
+    """Start a node that was killed."""
+    cluster.nodes[name].kill()
+    cluster.start(name)
+
+
+KILLED = Fault(signalled(signal.SIGKILL), start_again)
+STOPPED = Fault(signalled(signal.SIGSTOP), signalled(signal.SIGCONT))
+
+
+def measure(cluster: Cluster, clients: Clients, fault: Fault) -> Outage:
+    """Do something to the primary under a client that appends in sequence."""
     [client] = clients.take(1)
     stream = begin_steady(cluster, client)
     time.sleep(BEFORE_SECONDS)
     primary = cluster.primary()
     struck = time.monotonic()
-    cluster.nodes[primary].signal(fault)
+    fault.strike(cluster, primary)
     time.sleep(AFTER_SECONDS)
     client.go_on()
     told = time.monotonic()
     seen = client.result(Acknowledged, SPARE_SECONDS)
     began = time.monotonic()
-    if fault is signal.SIGKILL:
-        cluster.nodes[primary].kill()
-        cluster.start(primary)
-    else:
-        cluster.nodes[primary].signal(signal.SIGCONT)
+    fault.heal(cluster, primary)
     cluster.wait_caught_up(RETURN_SECONDS)
     returned = time.monotonic() - began
     lost, duplicated = check(cluster, client, stream, seen)
