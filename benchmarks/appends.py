@@ -1,7 +1,7 @@
 """Appends: what is measured, and one measurement of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -79,13 +79,13 @@ def workloads() -> Iterator[Workload]:
 
 def measure(workload: Workload, cluster: Measured, clients: Clients, seconds: float) -> Appended:
     """Measure once."""
-    used = clients.take(workload.clients)
     prefix = f"bench-{time.time_ns():x}"
-    for number, client in enumerate(used):
+    tasks = []
+    for number in range(workload.clients):
         lanes = [f"{prefix}-{number}-{lane}" for lane in range(workload.lanes)]
         if workload.coalesce:
             lanes = lanes[:1] * workload.lanes
-        client.begin(
+        tasks.append(
             Append(
                 url=cluster.url,
                 lanes=tuple(lanes),
@@ -96,6 +96,16 @@ def measure(workload: Workload, cluster: Measured, clients: Clients, seconds: fl
                 seconds=seconds,
             )
         )
+    return together(tasks, cluster, clients, seconds)
+
+
+def together(
+    tasks: Sequence[msgspec.Struct], cluster: Measured, clients: Clients, seconds: float
+) -> Appended:
+    """Have each task done by a client of its own, all in one window after `WARM_SECONDS`."""
+    used = clients.take(len(tasks))
+    for client, task in zip(used, tasks, strict=True):
+        client.begin(task)
     for client in used:
         client.wait_ready()
     begin = time.monotonic() + LEAD_SECONDS

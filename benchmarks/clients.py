@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from benchmarks.processes import ChildFailed, Family, Talker
-from benchmarks.tasks import Answer, Failed, Ready, Task, read_answer, to_line
+from benchmarks.tasks import Answer, Failed, Ready, read_answer
 
 SPARE_SECONDS = 60.0
 A = TypeVar("A")
@@ -34,9 +36,9 @@ class Client:
         """Use a process that understands tasks."""
         self._talker = talker
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: msgspec.Struct) -> None:
         """Hand it a task, and do not wait."""
-        self._talker.say(to_line(task))
+        self._talker.say(msgspec.json.encode(task))
 
     def go_on(self, text: str = "") -> None:
         """Say what a task that is ready waits for."""
@@ -54,7 +56,7 @@ class Client:
         assert isinstance(answer, kind), answer
         return answer
 
-    def do(self, task: Task, kind: type[A], timeout: float) -> A:
+    def do(self, task: msgspec.Struct, kind: type[A], timeout: float) -> A:
         """Have a task done that needs no more words."""
         self.begin(task)
         return self.result(kind, timeout)

@@ -19,6 +19,7 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     events_per_s: float
     server_cpu_us: float
     client_cpu_us: float
+    others_cores: float | None = None
 
 
 def fill(cluster: Measured, clients: Clients, events: int, payload_bytes: int) -> Content:
@@ -50,4 +51,5 @@ def measure(
         events_per_s=read.events / read.seconds,
         server_cpu_us=cost.cpu_s / read.events * 1e6,
         client_cpu_us=read.cpu_s / read.events * 1e6,
+        others_cores=(cost.busy_s - cost.cpu_s - read.cpu_s) / cost.seconds,
     )

@@ -41,9 +41,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, help="for the data; its disk is measured")
     parser.add_argument("--note", default="", help="what else was going on; said with the figures")
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory for the figures")
-    parser.add_argument(
-        "--docs", type=Path, help=f"where {ROUNDS} rounds or more are published"
-    )
+    parser.add_argument("--docs", type=Path, help=f"where {ROUNDS} rounds or more are published")
     return parser.parse_args(arguments)
 
 
@@ -121,7 +119,7 @@ def measure(
     known: dict[str, tuple[str, bool]] = {one.name: (one.title, one.durable) for one in systems}
     found = compare.Comparison(
         conditions=before,
-        workloads=compare.rows(ledger.entries, [work.name for work in wanted], known),
+        workloads=compare.rows(ledger.entries, wanted, known),
         not_measured=left_out + failures,
     )
     (given.out / "peers.json").write_bytes(compare.to_json(found))

@@ -10,7 +10,7 @@ from benchmarks.report import number
 THROUGHPUT = "peers-throughput.svg"
 LATENCY = "peers-latency.svg"
 ABOUT = {
-    THROUGHPUT: "Events per second: medians, and the least and most of the rounds",
+    THROUGHPUT: "Medians, and the least and most of the rounds",
     LATENCY: "Milliseconds of a call: p50, p99 and p99.9",
 }
 COLOURS = {
@@ -124,7 +124,10 @@ def sheet(panels: Sequence[tuple[str, int, list[str]]], about: str) -> str:
 def draw(rows: Sequence[Row]) -> dict[str, str]:
     """All charts, by the names of their files."""
     timed = [row for row in rows if any(one.best.latency_ms for one in row.systems.values())]
-    rates = [(row.workload, len(row.systems), throughput_panel(row.systems)) for row in rows]
+    rates = [
+        (f"{row.workload}, {row.unit}", len(row.systems), throughput_panel(row.systems))
+        for row in rows
+    ]
     waits = [(row.workload, len(row.systems), latency_panel(row.systems)) for row in timed]
     return {
         THROUGHPUT: sheet(rates, ABOUT[THROUGHPUT]),

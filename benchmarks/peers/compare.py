@@ -7,13 +7,14 @@ import msgspec
 from benchmarks.conditions import Conditions
 from benchmarks.figures import Latency, spread
 from benchmarks.peers.finished import Finished, Measurement
+from benchmarks.peers.works import Kind, Work
 
 OURS = "veritydb"
 FigureOf = Callable[[Measurement], float | None]
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to do one workload on one system: medians of its rounds, and the ends of the rate."""
+    """One way to do one workload on one system: medians of its rounds, and their ends."""
 
     median: float
     min: float
@@ -22,9 +23,9 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     syncs: float | None
     written: float | None
     latency_ms: Latency | None
-    server_cpu_us: float
-    client_cpu_us: float
-    memory_mib: float
+    server_cpu_us: float | None
+    client_cpu_us: float | None
+    memory_mib: float | None
     others_cores: float | None
     errors: list[str]
 
@@ -49,10 +50,10 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload. The ratios are VerityDB's median through that of the best peer."""
+    """One workload. A ratio says how many times better than the best peer VerityDB is."""
 
     workload: str
-    unit: str = "events/s"
+    unit: str
     systems: dict[str, SystemRow]
     best_durable: str | None
     best: str | None
@@ -76,7 +77,7 @@ def median_of(runs: Sequence[Measurement], figure: FigureOf) -> float | None:
 
 def summed_up(runs: Sequence[Measurement]) -> Way:
     """Several rounds of the same."""
-    rate = spread([run.events_per_s for run in runs])
+    value = spread([run.value for run in runs])
     latencies = [run.latency for run in runs if run.latency is not None]
     latency = None
     if latencies:
@@ -87,29 +88,39 @@ def summed_up(runs: Sequence[Measurement]) -> Way:
             worst=max(one.worst for one in latencies),
         )
     return Way(
-        median=rate.median,
-        min=rate.low,
-        max=rate.high,
+        median=value.median,
+        min=value.low,
+        max=value.high,
         rounds=len(runs),
         syncs=median_of(runs, lambda run: run.syncs),
         written=median_of(runs, lambda run: run.written),
         latency_ms=latency,
-        server_cpu_us=spread([run.server_cpu_us for run in runs]).median,
-        client_cpu_us=spread([run.client_cpu_us for run in runs]).median,
-        memory_mib=spread([run.memory_mib for run in runs]).median,
+        server_cpu_us=median_of(runs, lambda run: run.server_cpu_us),
+        client_cpu_us=median_of(runs, lambda run: run.client_cpu_us),
+        memory_mib=median_of(runs, lambda run: run.memory_mib),
         others_cores=median_of(runs, lambda run: run.others_cores),
         errors=list(dict.fromkeys(error for run in runs for error in run.errors)),
     )
 
 
-def system_row(entries: Sequence[Finished], title: str, *, durable: bool) -> SystemRow:
-    """Several rounds of one workload on one system."""
+def better(medians: Mapping[str, float], kind: Kind) -> str | None:
+    """Whose figure is the best."""
+    best = max if kind.more_is_better else min
+    return best(medians, key=lambda name: medians[name]) if medians else None
+
+
+def system_row(
+    entries: Sequence[Finished], kind: Kind, title: str, *, durable: bool
+) -> SystemRow | None:
+    """Several rounds of one workload on one system; None if it has no way to do that."""
     names = dict.fromkeys(name for entry in entries for name in entry.ways)
     ways = {
         name: summed_up([entry.ways[name] for entry in entries if name in entry.ways])
         for name in names
     }
-    best = max(ways, key=lambda name: ways[name].median)
+    best = better({name: way.median for name, way in ways.items()}, kind)
+    if best is None:
+        return None
     way = ways[best]
     return SystemRow(
         title=title,
@@ -124,41 +135,48 @@ def system_row(entries: Sequence[Finished], title: str, *, durable: bool) -> Sys
     )
 
 
-def best_of(systems: Mapping[str, SystemRow], *, durable: bool) -> str | None:
+def best_peer(systems: Mapping[str, SystemRow], kind: Kind, *, durable: bool) -> str | None:
     """The best peer, of all or only of the durable ones."""
-    peers = [name for name, row in systems.items() if name != OURS and (row.durable or not durable)]
-    return max(peers, key=lambda name: systems[name].median, default=None)
+    peers = {
+        name: row.median
+        for name, row in systems.items()
+        if name != OURS and (row.durable or not durable)
+    }
+    return better(peers, kind)
 
 
-def ratio(systems: Mapping[str, SystemRow], peer: str | None) -> float | None:
-    """Ours through theirs, if both were measured."""
-    if peer is None or OURS not in systems or not systems[peer].median:
+def ratio(systems: Mapping[str, SystemRow], peer: str | None, kind: Kind) -> float | None:
+    """How many times better ours is, if both were measured."""
+    if peer is None or OURS not in systems:
         return None
-    return round(systems[OURS].median / systems[peer].median, 3)
+    ours, theirs = systems[OURS].median, systems[peer].median
+    more, less = (ours, theirs) if kind.more_is_better else (theirs, ours)
+    return round(more / less, 3) if less else None
 
 
 def rows(
-    entries: Sequence[Finished], works: Sequence[str], known: Mapping[str, tuple[str, bool]]
+    entries: Sequence[Finished], works: Sequence[Work], known: Mapping[str, tuple[str, bool]]
 ) -> list[Row]:
     """The table: `known` has title and durability of each system, in the order of the columns."""
     found = []
     for work in works:
         systems = {}
         for name, (title, durable) in known.items():
-            its = [one for one in entries if (one.work, one.system) == (work, name)]
-            if its:
-                systems[name] = system_row(its, title, durable=durable)
+            its = [one for one in entries if (one.work, one.system) == (work.name, name)]
+            if row := system_row(its, work.kind, title, durable=durable):
+                systems[name] = row
         if systems:
-            durable_best = best_of(systems, durable=True)
-            best = best_of(systems, durable=False)
+            durable_best = best_peer(systems, work.kind, durable=True)
+            best = best_peer(systems, work.kind, durable=False)
             found.append(
                 Row(
-                    workload=work,
+                    workload=work.name,
+                    unit=work.kind.unit,
                     systems=systems,
                     best_durable=durable_best,
                     best=best,
-                    ratio_to_best_durable=ratio(systems, durable_best),
-                    ratio_to_best=ratio(systems, best),
+                    ratio_to_best_durable=ratio(systems, durable_best, work.kind),
+                    ratio_to_best=ratio(systems, best, work.kind),
                 )
             )
     return found

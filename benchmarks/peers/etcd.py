@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import reads
 from benchmarks.appends import Workload
 from benchmarks.cluster import NODES, free_ports
-from benchmarks.peers import running
-from benchmarks.peers.running import Append, CatchUp, Servers
+from benchmarks.peers import servers
+from benchmarks.peers.failover import Failing
+from benchmarks.peers.servers import Servers
+from benchmarks.peers.system import Access, Measure
 from benchmarks.peers.tools import Tools, ask_version, dotted
+from benchmarks.peers.works import Work
 from benchmarks.processes import Child, Family
-from benchmarks.tasks import Content
 
 # By default a transaction holds 128 operations and the store 2 GiB.
 OPERATIONS_IN_TRANSACTION = 1024
@@ -73,19 +74,19 @@ class Running(Servers):
     def __init__(self, directory: Path, family: Family, tools: Tools, driver: Path | None) -> None:
         """Start them and wait until one leads."""
         super().__init__(directory, family, tools, driver)
-        addresses = running.hosts(free_ports(2 * NODES))
+        addresses = servers.hosts(free_ports(2 * NODES))
         self.addresses, peers = addresses[:NODES], addresses[NODES:]
         for number in range(NODES):
             name = f"node-{number + 1}"
             command = arguments(number, directory / name, self.addresses, peers)
             log = directory / f"{name}.log"
             self.serve(Child(name, command, log, program=str(tools.etcd)))
-        running.wait_ready(lambda: self.leader() is not None, "etcd to elect a leader")
+        servers.wait_ready(lambda: self.leader() is not None, "etcd to elect a leader")
 
     def leader(self) -> int | None:
         """Which member leads, by its own word."""
         for number, address in enumerate(self.addresses):
-            status = running.ask(f"http://{address}/v3/maintenance/status", {})
+            status = servers.ask(f"http://{address}/v3/maintenance/status", {})
             if status.get("leader") == status["header"]["member_id"]:
                 return number
         return None
@@ -96,17 +97,29 @@ class Running(Servers):
         assert leader is not None
         return f"etcd://{self.addresses[leader]}"
 
-    def append_ways(self, workload: Workload) -> Mapping[str, Append]:
+    def writer(self) -> Access:
+        """The compiled client."""
+        return Access(self.compiled, self._url())
+
+    def append_ways(self, workload: Workload) -> Mapping[str, Measure]:
         """There is one."""
-        return {"Go": self.appends(self._url(), self.compiled, workload)}
+        return {"Go": self.appending(self.writer(), workload)}
 
-    def fill(self, events: int, payload_bytes: int) -> Content:
-        """Write a stream."""
-        return reads.fill(self.target(self._url()), self.compiled, events, payload_bytes)
-
-    def read_ways(self, payload_bytes: int) -> Mapping[str, CatchUp]:
+    def readers(self) -> Mapping[str, Access]:
         """Page by page."""
-        return {
-            "Python": self.reads(self._url(), self.python, payload_bytes),
-            "Go": self.reads(self._url(), self.compiled, payload_bytes),
-        }
+        return {"Python": Access(self.python, self._url()), "Go": self.writer()}
+
+    def mix_ways(self, work: Work, stream: str) -> Mapping[str, Measure]:
+        """There is one."""
+        return {"Go": self.mixing(self.writer(), work, stream)}
+
+    def followers(self) -> Mapping[str, Access]:
+        """By a watch."""
+        return {"Go": self.writer()}
+
+    def failing(self) -> Failing:
+        """Members elect a leader by themselves."""
+        leader = self.leader()
+        assert leader is not None
+        every = servers.leader_first(self.addresses, leader)
+        return Failing(self.compiled, f"etcd://{every}", self.children[leader].kill)

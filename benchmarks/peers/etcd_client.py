@@ -17,7 +17,7 @@ MESSAGES: dict[str, dict[str, tuple[int, int | str]]] = {
     "RangeRequest": {
         "key": (1, Field.TYPE_BYTES),
         "range_end": (2, Field.TYPE_BYTES),
-        "limit": (3, Field.TYPE_INT64),
+        "serializable": (7, Field.TYPE_BOOL),
     },
     "KeyValue": {"key": (1, Field.TYPE_BYTES), "value": (5, Field.TYPE_BYTES)},
     "RangeResponse": {"kvs": (2, "KeyValue")},
@@ -57,7 +57,7 @@ def read(hosts: str, _way: str, stream: str, contents: Contents) -> None:
     """Read a stream from its beginning.
 
     Offsets are dense, so a page is a range of known keys: a limit instead would have the server
-    count all that follows, once a page.
+    count all that follows, once a page. They need not be the newest, so no quorum is asked.
     """
     made = messages()
     options = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.enable_http_proxy", 0)]
@@ -71,7 +71,9 @@ def read(hosts: str, _way: str, stream: str, contents: Contents) -> None:
         digits = len(stream) + 1
         while True:
             request = made["RangeRequest"](
-                key=key(stream, expected), range_end=key(stream, expected + PAGE)
+                key=key(stream, expected),
+                range_end=key(stream, expected + PAGE),
+                serializable=True,
             )
             found = call(request, timeout=CALL_SECONDS).kvs
             if not found:

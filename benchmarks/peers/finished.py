@@ -6,29 +6,32 @@ import msgspec
 
 from benchmarks.appends import Appended
 from benchmarks.figures import Latency
+from benchmarks.peers.failover import Failover
 from benchmarks.reads import Read
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One system doing one workload in one of its ways, once. All but the rate is per event.
+    """One system doing one workload in one of its ways, once; `value` is in the workload's unit.
 
-    `syncs` are flushes of the whole disk; `written` is what a node had written. CPU is that of all
-    three nodes, memory that of all three together.
+    CPU, `syncs` and `written` are per event: CPU that of all three nodes, syncs those of the whole
+    disk, and written a third of what it wrote: what the system counts for a process is more where
+    it rewrites a small part of something large, as PostgreSQL does. Memory is that of all three
+    nodes together.
     """
 
-    events_per_s: float
+    value: float
     latency: Latency | None = None
-    server_cpu_us: float
-    client_cpu_us: float
+    server_cpu_us: float | None = None
+    client_cpu_us: float | None = None
     syncs: float | None = None
     written: float | None = None
-    memory_mib: float
+    memory_mib: float | None = None
     others_cores: float | None = None
     errors: list[str] = []
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """One round of one workload on one system, in all of its ways."""
+    """One round of one workload on one system, in all of its ways; it may have none."""
 
     at: str
     round: int
@@ -40,28 +43,42 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_appends(once: Appended, memory_mib: float) -> Measurement:
-    """Keep what is compared."""
+    """Events or calls per second, with what they cost."""
     return Measurement(
-        events_per_s=once.events_per_s,
+        value=once.events_per_s,
         latency=once.latency,
         server_cpu_us=once.server_cpu_us,
         client_cpu_us=once.client_cpu_us,
         syncs=once.flushes,
-        written=once.written,
+        written=once.disk_written,
         memory_mib=memory_mib,
         others_cores=once.others_cores,
         errors=once.errors,
     )
 
 
+def of_tail(once: Appended, memory_mib: float) -> Measurement:
+    """The latency is what counts."""
+    found = of_appends(once, memory_mib)
+    value = found.latency.p50 if found.latency else float("inf")
+    return msgspec.structs.replace(found, value=value)
+
+
 def of_read(once: Read, memory_mib: float) -> Measurement:
-    """Keep what is compared."""
+    """Events per second."""
     return Measurement(
-        events_per_s=once.events_per_s,
+        value=once.events_per_s,
         server_cpu_us=once.server_cpu_us,
         client_cpu_us=once.client_cpu_us,
         memory_mib=memory_mib,
+        others_cores=once.others_cores,
     )
+
+
+def of_failover(once: Failover) -> Measurement:
+    """Seconds of silence. What was acknowledged and is gone is an error."""
+    lost = f"{once.lost} of {once.acknowledged} acknowledged events were lost"
+    return Measurement(value=once.silent_s, errors=[lost] if once.lost else [])
 
 
 class Ledger:

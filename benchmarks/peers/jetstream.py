@@ -6,11 +6,13 @@ from pathlib import Path
 from benchmarks import reads
 from benchmarks.appends import Workload
 from benchmarks.cluster import NODES, free_ports
-from benchmarks.peers import running
-from benchmarks.peers.running import Append, CatchUp, Servers
+from benchmarks.peers import servers
+from benchmarks.peers.failover import Failing
+from benchmarks.peers.servers import Servers
+from benchmarks.peers.system import Access, Measure
 from benchmarks.peers.tools import ATOMIC_BATCHES, SYNCS_ALWAYS, Tools, dotted
+from benchmarks.peers.works import Work
 from benchmarks.processes import Child, Family
-from benchmarks.tasks import Content
 
 STORE = "40G"
 
@@ -84,7 +86,7 @@ class Running(Servers):
     ) -> None:
         """Start them, make the stream, and find out who leads it."""
         super().__init__(directory, family, tools, driver)
-        addresses = running.hosts(free_ports(3 * NODES))
+        addresses = servers.hosts(free_ports(3 * NODES))
         self._clients, self._monitors = addresses[:NODES], addresses[2 * NODES :]
         self._atomic = tools.nats_version >= ATOMIC_BATCHES
         for number in range(NODES):
@@ -93,45 +95,56 @@ class Running(Servers):
             file.write_text(config(number, directory / name, addresses, durable=durable))
             log = directory / f"{name}.log"
             self.serve(Child(name, ["-c", str(file)], log, program=str(tools.nats)))
-        running.wait_ready(self._has_met, "the servers of JetStream to meet")
+        servers.wait_ready(self._has_met, "the servers of JetStream to meet")
         self._leader = 0
         # The compiled client makes the stream when it first comes by.
         reads.fill(self.target(self._url("atomic")), self.compiled, 1, 1)
-        running.wait_ready(self._find_leader, "the stream to have a leader")
+        servers.wait_ready(self._find_leader, "the stream to have a leader")
 
     def _has_met(self) -> bool:
-        sizes = [running.ask(f"http://{one}/jsz")["meta_cluster"] for one in self._monitors]
+        sizes = [servers.ask(f"http://{one}/jsz")["meta_cluster"] for one in self._monitors]
         return all(one.get("leader") and one.get("cluster_size") == NODES for one in sizes)
 
     def _find_leader(self) -> bool:
-        state = running.ask(f"http://{self._monitors[0]}/jsz?accounts=1&streams=1")
+        state = servers.ask(f"http://{self._monitors[0]}/jsz?accounts=1&streams=1")
         name = state["account_details"][0]["stream_detail"][0]["cluster"]["leader"]
         self._leader = int(name.removeprefix("node-")) - 1
         return True
 
     def _url(self, way: str) -> str:
-        return f"jetstream://{running.leader_first(self._clients, self._leader)}?{way}"
+        return f"jetstream://{servers.leader_first(self._clients, self._leader)}?{way}"
 
-    def append_ways(self, workload: Workload) -> Mapping[str, Append]:
-        """A batch is atomic where the server knows how, or so many messages in flight."""
+    def _access(self, way: str) -> Access:
+        return Access(self.compiled, self._url(way))
+
+    def writer(self) -> Access:
+        """Bare messages: those of an atomic batch have headers, which are slower to read."""
+        return self._access("window")
+
+    def append_ways(self, workload: Workload) -> Mapping[str, Measure]:
+        """A batch is so many messages in flight, or atomic where the server knows how."""
         if workload.batch == 1:
-            return {"Go": self.appends(self._url("atomic"), self.compiled, workload)}
-        ways = {"Go, in a window": "window"}
+            return {"Go": self.appending(self.writer(), workload)}
+        ways = {"Go, in a window": self.appending(self.writer(), workload)}
         if self._atomic:
-            ways["Go, atomic"] = "atomic"
-        return {
-            name: self.appends(self._url(way), self.compiled, workload)
-            for name, way in ways.items()
-        }
+            ways["Go, atomic"] = self.appending(self._access("atomic"), workload)
+        return ways
 
-    def fill(self, events: int, payload_bytes: int) -> Content:
-        """Write a stream."""
-        url = self._url("atomic" if self._atomic else "window")
-        return reads.fill(self.target(url), self.compiled, events, payload_bytes)
-
-    def read_ways(self, payload_bytes: int) -> Mapping[str, CatchUp]:
+    def readers(self) -> Mapping[str, Access]:
         """By an ordered consumer, which has the messages pushed."""
-        return {
-            "Python": self.reads(self._url(""), self.python, payload_bytes),
-            "Go": self.reads(self._url(""), self.compiled, payload_bytes),
-        }
+        return {"Python": Access(self.python, self._url("")), "Go": self.writer()}
+
+    def mix_ways(self, work: Work, stream: str) -> Mapping[str, Measure]:
+        """By direct gets, where the server knows them."""
+        if not self._atomic:
+            return {}
+        return {"Go": self.mixing(self.writer(), work, stream)}
+
+    def followers(self) -> Mapping[str, Access]:
+        """By an ordered consumer."""
+        return {"Go": self.writer()}
+
+    def failing(self) -> Failing:
+        """Replicas of a stream elect a leader by themselves."""
+        servers.wait_ready(self._find_leader, "the stream to have a leader")
+        return Failing(self.compiled, self._url("window"), self.children[self._leader].kill)

@@ -5,14 +5,20 @@ import random
 import shutil
 import time
 from collections.abc import Iterable
+from hashlib import blake2b
 from pathlib import Path
+
+import msgspec
 
 from benchmarks import accounting, appends
 from benchmarks.accounting import Window
-from benchmarks.appends import Appended, Workload
+from benchmarks.appends import Workload
 from benchmarks.cluster import HOST, wait_until
 from benchmarks.payloads import TYPE
-from benchmarks.peers.running import Servers
+from benchmarks.peers.finished import Measurement, of_appends
+from benchmarks.peers.system import Running
+from benchmarks.peers.tasks import READS_OF_TEN
+from benchmarks.peers.works import MIX_LANES, MIX_PAGE, Work
 from benchmarks.processes import Child, ChildFailed
 from benchmarks.tasks import Appending
 
@@ -21,6 +27,8 @@ START_SECONDS = 30.0
 END_SECONDS = 30.0
 # It is sure to be at work before its first second is over, and then says so once a second.
 AT_WORK = b"progress:"
+COMPLAINT = "error:"
+ERRORS_KEPT = 3
 
 SINGLE = """\
 \\set number :number + 1
@@ -33,20 +41,54 @@ INSERT INTO events (stream_id, "offset", type, payload)
 SELECT :first::bigint + :client_id, :number + place, '{type}', payload
 FROM unnest('{payloads}'::bytea[]) WITH ORDINALITY AS batch (payload, place);
 """
+PAGE = """\
+\\set at random(0, {last})
+SELECT "offset", type, payload FROM events
+WHERE stream_id = {stream} AND "offset" >= :at::bigint ORDER BY "offset" LIMIT {page};
+"""
 
 
-def script(workload: Workload) -> tuple[str, list[str]]:
-    """What every connection does again and again, and how pgbench is told to do it."""
+class Load(msgspec.Struct, frozen=True):
+    """What every connection does again and again: scripts with how often of all each is taken."""
+
+    connections: int
+    events: int
+    scripts: dict[str, int]
+    options: tuple[str, ...]
+
+
+def number_of(stream: str) -> int:
+    """A number for the name of a stream."""
+    return int.from_bytes(blake2b(stream.encode(), digest_size=7).digest(), "big")
+
+
+def singles(payload_bytes: int) -> tuple[str, tuple[str, ...]]:
+    """The script of single appends. The payload is a parameter, as it is for a program."""
+    payload = random.Random(1).randbytes(payload_bytes).hex()
+    names = ("-D", "number=0", "-D", f"first={time.time_ns() // 1000}")
+    return SINGLE.format(type=TYPE), (*names, "-M", "prepared", "-D", f"payload=\\x{payload}")
+
+
+def appends_of(workload: Workload) -> Load:
+    """Clients and lanes are connections here, of one process."""
+    connections = workload.clients * workload.lanes
+    if workload.batch == 1:
+        text, options = singles(workload.payload_bytes)
+        return Load(connections, 1, {text: 1}, options)
     rng = random.Random(1)
     made = [rng.randbytes(workload.payload_bytes).hex() for _ in range(workload.batch)]
-    names = ["-D", "number=0", "-D", f"first={time.time_ns() // 1000}"]
-    if workload.batch == 1:
-        # The payload is a parameter, as it is for a program.
-        given = ["-M", "prepared", "-D", f"payload=\\x{made[0]}"]
-        return SINGLE.format(type=TYPE), names + given
     payloads = "{" + ",".join(f'"\\\\x{one}"' for one in made) + "}"
     text = BATCH.format(batch=workload.batch, type=TYPE, payloads=payloads)
-    return text, [*names, "-M", "simple"]
+    names = ("-D", "number=0", "-D", f"first={time.time_ns() // 1000}")
+    return Load(connections, workload.batch, {text: 1}, (*names, "-M", "simple"))
+
+
+def mix_of(work: Work, stream: str) -> Load:
+    """Pages of a stream, and single appends to others."""
+    text, options = singles(work.payload_bytes)
+    last = work.events - MIX_PAGE
+    page = PAGE.format(last=last, stream=number_of(stream), page=MIX_PAGE)
+    return Load(MIX_LANES, 1, {page: READS_OF_TEN, text: 10 - READS_OF_TEN}, options)
 
 
 def durations(lines: Iterable[str], start: float, end: float) -> list[int]:
@@ -61,33 +103,30 @@ def durations(lines: Iterable[str], start: float, end: float) -> list[int]:
     return found
 
 
-def measure(
-    program: Path, port: int, workload: Workload, servers: Servers, seconds: float
-) -> Appended:
-    """Measure once. Clients and lanes are connections here, of one process."""
-    directory = servers.directory / "pgbench"
+def measure(program: Path, port: int, load: Load, running: Running, seconds: float) -> Measurement:
+    """Measure once."""
+    directory = running.directory / "pgbench"
     directory.mkdir()
-    connections = workload.clients * workload.lanes
-    text, options = script(workload)
-    (directory / "script").write_text(text)
+    files: list[str] = []
+    for number, (text, weight) in enumerate(load.scripts.items()):
+        (directory / f"script-{number}").write_text(text)
+        files += ["-f", f"{directory / f'script-{number}'}@{weight}"]
     command = [
         *("-h", HOST, "-p", str(port), "-U", "postgres", "-n"),
-        *("-c", str(connections), "-j", str(min(connections, THREADS))),
+        *("-c", str(load.connections), "-j", str(min(load.connections, THREADS))),
         *("-T", str(math.ceil(appends.WARM_SECONDS + seconds) + 1), "-P", "1"),
-        *("-l", "--log-prefix", str(directory / "log"), "-f", str(directory / "script")),
-        *options,
-        "postgres",
+        *("-l", "--log-prefix", str(directory / "log"), *files, *load.options, "postgres"),
     ]
     log = directory / "output"
     child = Child("pgbench", command, log, program=str(program))
     try:
         wait_until(lambda: AT_WORK in log.read_bytes() or not child.alive, "pgbench", START_SECONDS)
         began, cpu = time.time(), accounting.cpu_seconds(child.pid)
-        window = Window(servers.pids(), servers.directory)
+        window = Window(running.pids(), running.directory)
         time.sleep(seconds)
         cost = window.cost()
         ended, cpu = time.time(), accounting.cpu_seconds(child.pid) - cpu
-        resident = accounting.resident_bytes(child.pid) or 0
+        memory = running.memory_mib()
         wait_until(lambda: not child.alive, "pgbench to end", END_SECONDS)
     finally:
         child.stop()
@@ -98,13 +137,14 @@ def measure(
     ]
     if not took:
         raise ChildFailed(child.last_words())
+    complaints = [line for line in log.read_text().splitlines() if COMPLAINT in line]
     shutil.rmtree(directory)
     result = Appending(
         requests=len(took),
-        events=len(took) * workload.batch,
+        events=len(took) * load.events,
         durations_us=took,
         cpu_s=cpu,
-        resident_bytes=resident,
-        errors=[],
+        resident_bytes=0,
+        errors=complaints[:ERRORS_KEPT],
     )
-    return appends.summary([result], cost, ended - began, servers.pids())
+    return of_appends(appends.summary([result], cost, ended - began, []), memory)

@@ -6,14 +6,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks import reads
-from benchmarks.appends import Appended, Workload
+from benchmarks.appends import Workload
 from benchmarks.cluster import HOST, NODES, free_ports
-from benchmarks.peers import pgbench, running
-from benchmarks.peers.running import Append, CatchUp, Servers
+from benchmarks.peers import pgbench, servers
+from benchmarks.peers.servers import Servers
+from benchmarks.peers.system import Access, Measure
 from benchmarks.peers.tools import Tools, ask_version, dotted
+from benchmarks.peers.works import Work
 from benchmarks.processes import Child, ChildFailed, Family
-from benchmarks.tasks import Content
 
 USER = "postgres"
 COMMAND_SECONDS = 120
@@ -96,7 +96,7 @@ class Running(Servers):
         super().__init__(directory, family, tools, None)
         assert tools.postgresql is not None
         self._programs = tools.postgresql
-        self._user = USER if running.may_choose_user() else None
+        self._user = USER if servers.may_choose_user() else None
         self._ports = free_ports(NODES)
         self._home = directory / "postgresql"
         self._home.mkdir()
@@ -110,7 +110,7 @@ class Running(Servers):
         self._sql(f"ALTER SYSTEM SET synchronous_standby_names = '{SYNCHRONOUS}'")
         self._sql("SELECT pg_reload_conf()")
         count = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
-        running.wait_ready(lambda: self._sql(count) == str(NODES - 1), "two standbys")
+        servers.wait_ready(lambda: self._sql(count) == str(NODES - 1), "two standbys")
         self._sql(TABLE)
         # What has been written so far need not be synced while others' work is measured.
         self._sql("CHECKPOINT")
@@ -165,31 +165,38 @@ class Running(Servers):
             except ChildFailed:
                 return False
 
-        running.wait_ready(answers, f"PostgreSQL's {name}")
+        servers.wait_ready(answers, f"PostgreSQL's {name}")
 
-    def _url(self, way: str = "") -> str:
-        return f"postgresql://{HOST}:{self._ports[0]}?{way}"
+    def _access(self, way: str) -> Access:
+        return Access(self.python, f"postgresql://{HOST}:{self._ports[0]}?{way}")
 
-    def append_ways(self, workload: Workload) -> Mapping[str, Append]:
+    def _pgbench(self, load: pgbench.Load) -> Measure:
+        program = self._programs / "pgbench"
+        return lambda seconds: pgbench.measure(program, self._ports[0], load, self, seconds)
+
+    def writer(self) -> Access:
+        """The fastest way to fill a table."""
+        return self._access("copy")
+
+    def append_ways(self, workload: Workload) -> Mapping[str, Measure]:
         """By pgbench, and batches also by psycopg: as an array of rows or as a copy."""
-
-        def by_pgbench(seconds: float) -> Appended:
-            program = self._programs / "pgbench"
-            return pgbench.measure(program, self._ports[0], workload, self, seconds)
-
-        ways: dict[str, Append] = {"pgbench": by_pgbench}
+        ways = {"pgbench": self._pgbench(pgbench.appends_of(workload))}
         if workload.batch > 1:
             for way in ("array", "copy"):
-                ways[f"psycopg, {way}"] = self.appends(self._url(way), self.python, workload)
+                ways[f"psycopg, {way}"] = self.appending(self._access(way), workload)
         return ways
 
-    def fill(self, events: int, payload_bytes: int) -> Content:
-        """Write a stream."""
-        return reads.fill(self.target(self._url("copy")), self.python, events, payload_bytes)
-
-    def read_ways(self, payload_bytes: int) -> Mapping[str, CatchUp]:
-        """Pages by the key, or one cursor on the server."""
+    def readers(self) -> Mapping[str, Access]:
+        """Pages by the key, or one copy of all."""
         return {
-            f"psycopg, {name}": self.reads(self._url(way), self.python, payload_bytes)
-            for name, way in {"pages of 1,000": "page", "copy": "copy"}.items()
+            "psycopg, pages of 1,000": self._access("page"),
+            "psycopg, copy": self._access("copy"),
         }
+
+    def mix_ways(self, work: Work, stream: str) -> Mapping[str, Measure]:
+        """By pgbench."""
+        return {"pgbench": self._pgbench(pgbench.mix_of(work, stream))}
+
+    def followers(self) -> Mapping[str, Access]:
+        """By a notification that comes with the commit, and a look at the table."""
+        return {"psycopg": self._access("array")}

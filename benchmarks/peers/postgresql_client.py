@@ -1,14 +1,18 @@
 """PostgreSQL through psycopg, in its binary format."""
 
+import threading
 from collections.abc import Callable
-from hashlib import blake2b
 from types import TracebackType
 
 import psycopg
 
 from benchmarks.load import Contents
-from benchmarks.payloads import TYPE
+from benchmarks.payloads import TYPE, numbered
+from benchmarks.payloads import number_of as event_number
+from benchmarks.peers.pgbench import number_of
+from benchmarks.peers.tasks import Tail
 
+OPEN_SECONDS = 10.0
 PAGE = 1000
 INSERT = """\
 INSERT INTO events (stream_id, "offset", type, payload)
@@ -22,12 +26,15 @@ COPY_OUT = """\
 COPY (SELECT "offset", type, payload FROM events WHERE stream_id = {stream} ORDER BY "offset")
 TO STDOUT (FORMAT BINARY)"""
 
+CHANNEL = "events"
+STRAGGLERS = 0.5
+INSERT_AND_TELL = f"""\
+WITH written AS (
+    INSERT INTO events (stream_id, "offset", type, payload) VALUES (%b, %b, %b, %b)
+    RETURNING "offset"
+) SELECT pg_notify('{CHANNEL}', '') FROM written"""
+
 Write = Callable[[list[bytes]], None]
-
-
-def number_of(stream: str) -> int:
-    """A number for the name of a stream."""
-    return int.from_bytes(blake2b(stream.encode(), digest_size=7).digest(), "big")
 
 
 def open_session(hosts: str) -> psycopg.Connection:
@@ -135,3 +142,35 @@ def take(rows: list[tuple[int, str, bytes]], expected: int, contents: Contents) 
         taken.append(payload)
     contents.add(taken)
     return expected
+
+
+def follow(hosts: str, task: Tail, came: Callable[[int], None], ready: threading.Event) -> None:
+    """Say which events of a stream have come, from the first on, until there is no more time.
+
+    A notification comes with the commit; what is new is looked up then.
+    """
+    stream, expected = number_of(task.stream), 0
+    # A session that listens does nothing else, so another one looks.
+    with (
+        open_session(hosts) as listening,
+        open_session(hosts) as session,
+        session.cursor(binary=True) as cursor,
+    ):
+        listening.execute(f"LISTEN {CHANNEL}")
+        ready.set()
+        for _ in listening.notifies(timeout=task.warm_s + task.seconds + STRAGGLERS):
+            rows = cursor.execute(SELECT, (stream, expected, PAGE)).fetchall()
+            for offset, _type, payload in rows:
+                came(event_number(payload))
+                expected = offset + 1
+
+
+def teller(session: psycopg.Connection, task: Tail) -> Callable[[int], None]:
+    """What appends a numbered event and tells those who listen."""
+    stream = number_of(task.stream)
+
+    def tell(number: int) -> None:
+        payload = numbered(number, task.payload_bytes).payload
+        session.execute(INSERT_AND_TELL, (stream, number, TYPE, payload))
+
+    return tell

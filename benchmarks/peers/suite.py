@@ -13,14 +13,15 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.peers.etcd import Etcd
-from benchmarks.peers.finished import Finished, Ledger, Measurement, of_appends, of_read
+from benchmarks.peers.finished import Finished, Ledger
 from benchmarks.peers.jetstream import JetStream
 from benchmarks.peers.postgresql import PostgreSQL
-from benchmarks.peers.running import Running, System, memory_mib
+from benchmarks.peers.system import Running, System
 from benchmarks.peers.tools import Tools
 from benchmarks.peers.verity import VerityDB
 from benchmarks.peers.works import Work
 from benchmarks.processes import ChildFailed, Family
+from benchmarks.report import number as number_of
 
 SETTLE_SECONDS = 0.5
 
@@ -69,7 +70,7 @@ def run(plan: Plan, chosen: Sequence[System], works: Sequence[Work], ledger: Led
                                 f"{plan.minutes:g} minutes were over; RESUME=1 goes on"
                             )
                             return failures
-                        ways = measure(work, running, plan.seconds)
+                        ways = running.ways(work).items()
                         entry = Finished(
                             at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
                             round=number,
@@ -77,7 +78,7 @@ def run(plan: Plan, chosen: Sequence[System], works: Sequence[Work], ledger: Led
                             version=version,
                             work=work.name,
                             seconds=plan.seconds,
-                            ways=ways,
+                            ways={name: measure(plan.seconds) for name, measure in ways},
                         )
                         ledger.add(entry)
                         tell(entry)
@@ -107,26 +108,12 @@ def started(system: System, parent: Path | None) -> Iterator[Running]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def measure(work: Work, running: Running, seconds: float) -> dict[str, Measurement]:
-    """One workload in all ways that a system has for it."""
-    found = {}
-    if work.appends is not None:
-        for way, append in running.append_ways(work.appends).items():
-            once = append(seconds)
-            found[way] = of_appends(once, memory_mib(running.pids()))
-    else:
-        written = running.fill(work.read_events, work.payload_bytes)
-        for way, read in running.read_ways(work.payload_bytes).items():
-            found[way] = of_read(read(written), memory_mib(running.pids()))
-    return found
-
-
 def tell(entry: Finished) -> None:
     """Say what has just been measured."""
     for way, once in entry.ways.items():
         p50 = f", p50 {once.latency.p50:.2f} ms" if once.latency else ""
         errors = f", errors: {once.errors}" if once.errors else ""
-        say(f"  {entry.work}, {way}: {once.events_per_s:,.0f} events/s{p50}{errors}")
+        say(f"  {entry.work}, {way}: {number_of(once.value)}{p50}{errors}")
 
 
 def say(text: str) -> None:

@@ -38,10 +38,10 @@ def titles(comparison: Comparison) -> dict[str, str]:
 def rates(comparison: Comparison) -> list[str]:
     """Every workload and what each system reached."""
     columns = titles(comparison)
-    heads = ["events/s", *columns.values(), "to the best durable peer", "to the best peer"]
+    heads = ["", *columns.values(), "× the best durable peer", "× the best peer"]
     lines = [
         [
-            row.workload,
+            f"{row.workload}, {row.unit}",
             *(cell(row.systems.get(name)) for name in columns),
             times(row.ratio_to_best_durable),
             times(row.ratio_to_best),
@@ -53,14 +53,14 @@ def rates(comparison: Comparison) -> list[str]:
 
 DETAILS = (
     "system: client",
-    "events/s",
+    "{unit}",
     "p50 ms",
     "p99 ms",
     "p99.9 ms",
     "servers' CPU µs/event",
     "clients' CPU µs/event",
     "syncs/event",
-    "bytes written/event and node",
+    "bytes to disk/event and node",
     "memory of three nodes, MiB",
     "others' cores",
 )
@@ -77,11 +77,11 @@ def detail(name: str, way: Way) -> list[str]:
             if latency is None
             else map(number, (latency.p50, latency.p99, latency.p999))
         ),
-        number(way.server_cpu_us),
-        number(way.client_cpu_us),
+        optional(way.server_cpu_us),
+        optional(way.client_cpu_us),
         optional(way.syncs),
         optional(way.written),
-        number(way.memory_mib),
+        optional(way.memory_mib),
         optional(way.others_cores),
     ]
 
@@ -93,7 +93,8 @@ def details(row: Row) -> list[str]:
         for system in row.systems.values()
         for name, way in system.ways.items()
     ]
-    return [f"{row.workload}:", "", *report.table(DETAILS, lines), ""]
+    heads = [head.format(unit=row.unit) for head in DETAILS]
+    return [f"{row.workload}:", "", *report.table(heads, lines), ""]
 
 
 def versions(comparison: Comparison) -> str:

@@ -6,14 +6,14 @@ from pathlib import Path
 import msgspec
 
 import veritydb
-from benchmarks import appends, reads
 from benchmarks.appends import Workload
 from benchmarks.clients import Clients
 from benchmarks.cluster import Cluster
 from benchmarks.conditions import git
-from benchmarks.peers.running import Append, CatchUp
-from benchmarks.processes import Family
-from benchmarks.tasks import Content
+from benchmarks.peers.failover import Failing
+from benchmarks.peers.system import Access, Measure, Running
+from benchmarks.peers.works import Work
+from benchmarks.processes import Family, Talker
 
 
 class VerityDB:
@@ -33,46 +33,57 @@ class VerityDB:
         """Nothing: it is here."""
         return []
 
-    def start(self, directory: Path, family: Family) -> "Running":
+    def start(self, directory: Path, family: Family) -> "Nodes":
         """Start three nodes."""
-        return Running(Cluster(directory, family), family)
+        return Nodes(Cluster(directory, family), family)
 
 
-class Running:
+class Nodes(Running):
     """Three nodes and their clients."""
 
     def __init__(self, cluster: Cluster, family: Family) -> None:
         """Take over a cluster that is ready."""
+        super().__init__(cluster.directory)
         self._cluster = cluster
+
+        def start(name: str, log: Path) -> Talker:
+            return Talker(name, ["-m", "benchmarks.peers.own_client"], log)
+
         self._clients = Clients(family, cluster.directory)
+        self._others = Clients(family, cluster.directory, start, "other")
 
     def pids(self) -> list[int]:
         """The nodes."""
         return self._cluster.pids
 
-    def append_ways(self, workload: Workload) -> Mapping[str, Append]:
+    def writer(self) -> Access:
+        """The SDK."""
+        return Access(self._clients, self._cluster.url)
+
+    def append_ways(self, workload: Workload) -> Mapping[str, Measure]:
         """Calls that wait in one process are joined by the SDK, or not."""
-
-        def way(workload: Workload) -> Append:
-            return lambda seconds: appends.measure(workload, self._cluster, self._clients, seconds)
-
         if workload.lanes == 1:
-            return {"Python": way(workload)}
+            return {"Python": self.appending(self.writer(), workload)}
+        joined = msgspec.structs.replace(workload, coalesce=True)
         return {
-            "Python, coalescing": way(msgspec.structs.replace(workload, coalesce=True)),
-            "Python, coalescing off": way(workload),
+            "Python, coalescing": self.appending(self.writer(), joined),
+            "Python, coalescing off": self.appending(self.writer(), workload),
         }
 
-    def fill(self, events: int, payload_bytes: int) -> Content:
-        """Write a stream."""
-        return reads.fill(self._cluster, self._clients, events, payload_bytes)
+    def readers(self) -> Mapping[str, Access]:
+        """Lists of what each append has written."""
+        return {"Python": self.writer()}
 
-    def read_ways(self, payload_bytes: int) -> Mapping[str, CatchUp]:
-        """An append at a time, or an event at a time."""
+    def mix_ways(self, work: Work, stream: str) -> Mapping[str, Measure]:
+        """By the SDK."""
+        access = Access(self._others, self._cluster.url)
+        return {"Python": self.mixing(access, work, stream)}
 
-        def way(*, batches: bool) -> CatchUp:
-            return lambda written: reads.measure(
-                self._cluster, self._clients, written, payload_bytes, batches=batches
-            )
+    def followers(self) -> Mapping[str, Access]:
+        """By reading again and again: nothing is pushed to anybody yet."""
+        return {"Python, polling": Access(self._others, self._cluster.url)}
 
-        return {"Python, by columns": way(batches=True), "Python, by events": way(batches=False)}
+    def failing(self) -> Failing:
+        """The nodes change their view by themselves."""
+        primary = self._cluster.nodes[self._cluster.primary()]
+        return Failing(self._clients, self._cluster.url, primary.kill)

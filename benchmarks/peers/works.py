@@ -1,6 +1,7 @@
 """What is compared."""
 
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from fnmatch import fnmatch
 
 import msgspec
@@ -9,21 +10,45 @@ from benchmarks.appends import Workload
 
 CORE = "core"
 PAYLOADS = (256, 1024)
+MIX_EVENTS = 100_000
+MIX_LANES = 16
+MIX_PAGE = 10
+
+
+class Kind(Enum):
+    """What is done, and in what that is measured."""
+
+    APPEND = "append"
+    READ = "read"
+    MIX = "mix"
+    TAIL = "tail"
+    FAILOVER = "failover"
+
+    @property
+    def unit(self) -> str:
+        """Of the figures."""
+        return {Kind.MIX: "calls/s", Kind.TAIL: "ms", Kind.FAILOVER: "s"}.get(self, "events/s")
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether the greater figure is the better one."""
+        return self not in (Kind.TAIL, Kind.FAILOVER)
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One workload: appends, or the catch-up read of so many events."""
+    """One workload. `events` is how many are there to be read."""
 
     key: str
     name: str
+    kind: Kind = Kind.APPEND
     core: bool = False
     appends: Workload | None = None
-    read_events: int = 0
+    events: int = 0
     payload_bytes: int = 256
 
 
 def works(read_events: int) -> Iterator[Work]:
-    """All of them, in the order of the tables."""
+    """All of them, in the order of the tables. The last one leaves no cluster to be used again."""
     for payload_bytes in PAYLOADS:
         small = payload_bytes == min(PAYLOADS)
         for lanes in (1, 16, 64, 256):
@@ -36,10 +61,27 @@ def works(read_events: int) -> Iterator[Work]:
                 workload = Workload(clients=clients, batch=batch, payload_bytes=payload_bytes)
                 yield appending(f"batch-{batch}x{clients}", workload, core=small and clients == 8)
     yield Work(
+        key="mix",
+        name=f"{MIX_LANES} in flight: 90 % reads of {MIX_PAGE} events, 10 % appends, 256 B",
+        kind=Kind.MIX,
+        events=MIX_EVENTS,
+    )
+    yield Work(
+        key="tail",
+        name="from an append until whoever follows the stream has it, p50, 256 B",
+        kind=Kind.TAIL,
+    )
+    yield Work(
         key="catch-up",
-        name=f"catch-up read of {read_events:,} events, {min(PAYLOADS)} B",
+        name=f"catch-up read of {read_events:,} events, 256 B",
+        kind=Kind.READ,
         core=True,
-        read_events=read_events,
+        events=read_events,
+    )
+    yield Work(
+        key="failover",
+        name="64 in flight, SIGKILL of the leader: longest time without an acknowledgement",
+        kind=Kind.FAILOVER,
     )
 
 

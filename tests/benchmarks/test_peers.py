@@ -3,16 +3,21 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.conditions import Conditions
 from benchmarks.figures import Latency
 from benchmarks.peers import charts, compare, tables
 from benchmarks.peers.compare import Comparison, Row
-from benchmarks.peers.finished import Finished, Ledger, Measurement
+from benchmarks.peers.failover import Failover
+from benchmarks.peers.finished import Finished, Ledger, Measurement, of_failover
 from benchmarks.peers.suite import in_turn, systems
+from benchmarks.peers.tasks import Mix, Tail, read_own_task
 from benchmarks.peers.tools import Tools
-from benchmarks.peers.works import chosen, works
+from benchmarks.peers.works import Kind, Work, chosen, works
+from benchmarks.tasks import CatchUp, to_line
 
 KNOWN = {
     "veritydb": ("VerityDB", True),
@@ -20,6 +25,20 @@ KNOWN = {
     "jetstream": ("JetStream, sync always", True),
     "jetstream-unsafe": ("JetStream, default (unsafe)", False),
 }
+MIX = Mix(
+    url="x",
+    lanes=("a", "b"),
+    stream="s",
+    events=100,
+    page=10,
+    payload_bytes=8,
+    warm_s=1.0,
+    seconds=2.0,
+)
+TAIL = Tail(url="x", stream="s", pause_s=0.01, payload_bytes=8, warm_s=1.0, seconds=2.0)
+APPENDS = Work(key="appends", name="appends")
+NEVER = Work(key="never", name="never measured")
+SILENCE = Work(key="silence", name="appends", kind=Kind.FAILOVER)
 NOTHING = Tools(
     own=None, etcd=None, nats=None, nats_version=(), postgresql=None, go=None, clients=False
 )
@@ -27,7 +46,7 @@ NOTHING = Tools(
 
 def measured(rate: float, *, errors: tuple[str, ...] = ()) -> Measurement:
     return Measurement(
-        events_per_s=rate,
+        value=rate,
         latency=Latency(p50=1.0, p99=2.5, p999=40.0, worst=50.0),
         server_cpu_us=3.0,
         client_cpu_us=1.0,
@@ -82,13 +101,13 @@ def comparison() -> Comparison:
             seconds=2.0,
             note="Nobody else was at work.",
         ),
-        workloads=compare.rows(entries(), ["appends"], KNOWN),
+        workloads=compare.rows(entries(), [APPENDS], KNOWN),
         not_measured=["postgresql: needs postgres"],
     )
 
 
 def only_row() -> Row:
-    [row] = compare.rows(entries(), ["appends", "never measured"], KNOWN)
+    [row] = compare.rows(entries(), [APPENDS, NEVER], KNOWN)
     return row
 
 
@@ -108,9 +127,19 @@ def test_ratios_are_to_the_best_durable_peer_and_to_the_best_of_all() -> None:
 
 
 def test_without_a_peer_there_is_no_ratio() -> None:
-    [row] = compare.rows([finished(0, "veritydb", way=5.0)], ["appends"], KNOWN)
+    [row] = compare.rows([finished(0, "veritydb", way=5.0)], [APPENDS], KNOWN)
     assert row.ratio_to_best_durable is None
     assert row.best is None
+
+
+def test_where_less_is_better_the_best_has_least() -> None:
+    both = [finished(0, "veritydb", a=0.5, b=0.4), finished(0, "etcd", go=2.0)]
+    nobody = finished(0, "jetstream")
+    [row] = compare.rows([*both, nobody], [SILENCE], KNOWN)
+    assert row.systems["veritydb"].way == "b"
+    assert row.ratio_to_best == 5.0
+    assert row.unit == "s"
+    assert set(row.systems) == {"veritydb", "etcd"}
 
 
 def test_errors_are_said_once() -> None:
@@ -120,7 +149,10 @@ def test_errors_are_said_once() -> None:
 
 def test_the_table_has_every_system_and_ways_of_all() -> None:
     page = tables.page(comparison())
-    assert "| appends | 300 (270–330) | 100 (90.0–110) | 150 (135–165) | 600 (540–660) |" in page
+    assert (
+        "| appends, events/s | 300 (270–330) | 100 (90.0–110) | 150 (135–165) | 600 (540–660) |"
+        in page
+    )
     assert "| 2.00× | 0.50× |" in page
     assert "| JetStream, sync always: atomic | 120 (108–132) | 1.00 | 2.50 | 40.0 |" in page
     assert "- postgresql: needs postgres" in page
@@ -143,7 +175,7 @@ def test_charts_are_well_formed_and_name_every_system() -> None:
     for text in charts.draw([only_row(), only_row()]).values():
         words = [element.text for element in ElementTree.fromstring(text).iter()]
         assert {title for title, _ in KNOWN.values()} <= set(words)
-        assert words.count("appends") == 2
+        assert sum(word in ("appends", "appends, events/s") for word in words) == 2
 
 
 def test_figures_are_published_between_the_markers(tmp_path: Path) -> None:
@@ -206,3 +238,22 @@ def test_workloads_have_keys_and_names_of_their_own() -> None:
         "batch-1000x1",
     ]
     assert chosen(every, []) == []
+
+
+def test_what_is_acknowledged_and_lost_is_an_error() -> None:
+    seen = Failover(silent_s=0.4, acknowledged=10, unknown=1, lost=2, load_per_s=5.0)
+    assert of_failover(seen).errors == ["2 of 10 acknowledged events were lost"]
+    assert of_failover(replace(seen, lost=0)).errors == []
+    assert of_failover(seen).value == 0.4
+
+
+@pytest.mark.parametrize("task", [MIX, TAIL])
+def test_a_task_is_one_line_and_comes_back(task: Mix | Tail) -> None:
+    line = msgspec.json.encode(task)
+    assert b"\n" not in line
+    assert read_own_task(line) == task
+
+
+def test_other_tasks_are_not_taken_for_these() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        read_own_task(to_line(CatchUp(url="x", stream="s", batches=True)))

@@ -1,16 +1,16 @@
 """How peers are found, configured and driven."""
 
-import os
 from pathlib import Path
 
 import pytest
 
 from benchmarks.appends import Workload
 from benchmarks.cluster import NODES
-from benchmarks.peers import etcd, jetstream, pgbench, postgresql, running, tools
+from benchmarks.peers import etcd, jetstream, pgbench, postgresql, servers, tools
 from benchmarks.peers.__main__ import explain, is_asked_for, main
 from benchmarks.peers.jetstream import JetStream
 from benchmarks.peers.tools import Tools
+from benchmarks.peers.works import Kind, Work
 
 
 def found(version: tools.Version) -> Tools:
@@ -93,7 +93,7 @@ def test_an_unknown_peer_or_workload_is_an_error(capsys: pytest.CaptureFixture[s
 
 
 def test_members_of_etcd_know_each_other() -> None:
-    clients, peers = running.hosts([1, 2, 3]), running.hosts([4, 5, 6])
+    clients, peers = servers.hosts([1, 2, 3]), servers.hosts([4, 5, 6])
     line = etcd.arguments(1, Path("data"), clients, peers)
     assert line[line.index("--name") + 1] == "node-2"
     assert line[line.index("--listen-client-urls") + 1] == "http://127.0.0.1:2"
@@ -101,7 +101,7 @@ def test_members_of_etcd_know_each_other() -> None:
 
 
 def test_only_the_durable_jetstream_syncs_always() -> None:
-    addresses = running.hosts(list(range(1, 3 * NODES + 1)))
+    addresses = servers.hosts(list(range(1, 3 * NODES + 1)))
     durable = jetstream.config(2, Path("data"), addresses, durable=True)
     assert "sync_interval: always" in durable
     assert 'server_name: "node-3"' in durable
@@ -117,13 +117,25 @@ def test_postgresql_waits_for_a_disk_on_two_of_three() -> None:
 
 
 def test_pgbench_appends_whole_batches() -> None:
-    single, options = pgbench.script(Workload(payload_bytes=16))
-    assert "prepared" in options
-    assert ":payload" in single
-    batch, options = pgbench.script(Workload(batch=3, payload_bytes=16))
-    assert "simple" in options
-    assert batch.count('"\\\\x') == 3
-    assert "\\set number :number + 3" in batch
+    single = pgbench.appends_of(Workload(lanes=64, payload_bytes=16))
+    assert single.connections == 64
+    assert "prepared" in single.options
+    [text] = single.scripts
+    assert ":payload" in text
+    batches = pgbench.appends_of(Workload(clients=8, batch=3, payload_bytes=16))
+    assert (batches.connections, batches.events) == (8, 3)
+    assert "simple" in batches.options
+    [text] = batches.scripts
+    assert text.count('"\\\\x') == 3
+    assert "\\set number :number + 3" in text
+
+
+def test_pgbench_reads_nine_times_out_of_ten() -> None:
+    mix = pgbench.mix_of(Work(key="mix", name="mix", kind=Kind.MIX, events=1000), "stream")
+    weights = {"SELECT" in text: weight for text, weight in mix.scripts.items()}
+    assert weights == {True: 9, False: 1}
+    assert any("random(0, 990)" in text for text in mix.scripts)
+    assert 0 <= pgbench.number_of("stream") < 1 << 63
 
 
 def test_transactions_count_by_when_they_ended() -> None:
@@ -132,8 +144,4 @@ def test_transactions_count_by_when_they_ended() -> None:
 
 
 def test_the_leader_comes_first() -> None:
-    assert running.leader_first(["a", "b", "c"], 1) == "b,c,a"
-
-
-def test_this_process_has_memory() -> None:
-    assert running.memory_mib([os.getpid()]) > 1
+    assert servers.leader_first(["a", "b", "c"], 1) == "b,c,a"

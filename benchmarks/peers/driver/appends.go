@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand"
 	"strconv"
 	"strings"
@@ -43,13 +44,14 @@ type tally struct {
 	errors    []string
 }
 
-func (t *tally) keep(l lane, given [][][]byte, start, end float64) {
+// keep calls again and again until the window is over.
+func (t *tally) keep(call func(number int) error, start, end float64) {
 	for number := 0; ; number++ {
 		began := now()
 		if began >= end {
 			return
 		}
-		if err := l.append(given[number%len(given)]); err != nil {
+		if err := call(number); err != nil {
 			if len(t.errors) < errorsKept {
 				t.errors = append(t.errors, err.Error())
 			}
@@ -66,40 +68,82 @@ func (t *tally) keep(l lane, given [][][]byte, start, end float64) {
 // keepAppending keeps every lane busy until the window is over.
 func keepAppending(t task, s store, heard <-chan []byte) (interface{}, error) {
 	given := someBatches(t.Batch, t.PayloadBytes)
-	lanes := make([]lane, len(t.Lanes))
-	for number, stream := range t.Lanes {
-		lanes[number] = s.lane(number, stream)
+	calls := make([]func(int) error, len(t.Lanes))
+	for place, stream := range t.Lanes {
+		to := s.lane(place, stream)
+		calls[place] = func(number int) error { return to.append(given[number%len(given)]) }
 	}
-	sayReady()
-	begin, err := strconv.ParseFloat(strings.TrimSpace(string(<-heard)), 64)
+	return inWindow(t, calls, t.Batch, heard)
+}
+
+// keepMixing has every lane read a page of a stream nine times out of ten, and else append.
+func keepMixing(t task, s store, heard <-chan []byte) (interface{}, error) {
+	given := someBatches(1, t.PayloadBytes)
+	calls := make([]func(int) error, len(t.Lanes))
+	for place, stream := range t.Lanes {
+		to := s.lane(place, stream)
+		random := rand.New(rand.NewSource(int64(place)))
+		calls[place] = func(number int) error {
+			if random.Intn(10) == 0 {
+				return to.append(given[number%len(given)])
+			}
+			found, err := s.page(t.Stream, random.Intn(t.Events-t.Page), t.Page)
+			if err == nil && found != t.Page {
+				err = fmt.Errorf("%d events instead of %d", found, t.Page)
+			}
+			return err
+		}
+	}
+	return inWindow(t, calls, 1, heard)
+}
+
+// inWindow makes calls of so many events until the window is over, each of them in a lane.
+func inWindow(t task, calls []func(int) error, events int, heard <-chan []byte) (interface{}, error) {
+	start, err := begin(t, heard)
 	if err != nil {
 		return nil, err
 	}
-	start := begin + t.Warm
 	end := start + t.Seconds
-	tallies := make([]tally, len(lanes))
+	tallies := make([]tally, len(calls))
 	var busy sync.WaitGroup
-	for number := range lanes {
+	for place := range calls {
 		busy.Add(1)
-		go func(number int) {
+		go func(place int) {
 			defer busy.Done()
-			tallies[number].keep(lanes[number], given, start, end)
-		}(number)
+			tallies[place].keep(calls[place], start, end)
+		}(place)
 	}
 	sleepUntil(start)
 	before := cpuSeconds()
 	sleepUntil(end)
-	found := appending{Type: "appending", CPU: cpuSeconds() - before, Errors: []string{}, Durations: []int{}}
+	used := cpuSeconds() - before
 	busy.Wait()
+	whole := tally{durations: []int{}, errors: []string{}}
 	for _, one := range tallies {
-		found.Durations = append(found.Durations, one.durations...)
-		found.Errors = append(found.Errors, one.errors...)
+		whole.durations = append(whole.durations, one.durations...)
+		whole.errors = append(whole.errors, one.errors...)
 	}
-	if len(found.Errors) > errorsKept {
-		found.Errors = found.Errors[:errorsKept]
+	return whole.answer(events, used), nil
+}
+
+// begin says that all is ready, and hears when the window starts.
+func begin(t task, heard <-chan []byte) (float64, error) {
+	sayReady()
+	moment, err := strconv.ParseFloat(strings.TrimSpace(string(<-heard)), 64)
+	return moment + t.Warm, err
+}
+
+func (t *tally) answer(events int, used float64) appending {
+	if len(t.errors) > errorsKept {
+		t.errors = t.errors[:errorsKept]
 	}
-	found.Requests = len(found.Durations)
-	found.Events = found.Requests * t.Batch
-	found.Resident = residentBytes()
-	return found, nil
+	return appending{
+		Type:      "appending",
+		Requests:  len(t.durations),
+		Events:    len(t.durations) * events,
+		Durations: t.durations,
+		CPU:       used,
+		Resident:  residentBytes(),
+		Errors:    t.errors,
+	}
 }

@@ -12,7 +12,6 @@ import (
 const (
 	etcdPage        = 10000
 	etcdConnections = 4
-	etcdCallTime    = 10 * time.Second
 	etcdDialTime    = 5 * time.Second
 	messageBytes    = 64 << 20
 )
@@ -67,7 +66,7 @@ func etcdValue(payload []byte) string {
 }
 
 func (l *etcdLane) append(payloads [][]byte) error {
-	limited, cancel := context.WithTimeout(context.Background(), etcdCallTime)
+	limited, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
 	first := l.next
 	// What became of a call that failed is not known, so its offsets are not used again.
@@ -86,26 +85,60 @@ func (l *etcdLane) append(payloads [][]byte) error {
 
 // Offsets are dense, so a page is a range of known keys: a limit instead would have the server
 // count all that follows, once a page.
-func (s *etcdStore) read(stream string, take func(uint64, string, []byte)) error {
-	prefix := stream + "/"
+func (s *etcdStore) read(stream string, to take) error {
 	for first := 0; ; first += etcdPage {
-		limited, cancel := context.WithTimeout(context.Background(), etcdCallTime)
-		page, err := s.clients[0].Get(limited, etcdKey(prefix, first),
-			clientv3.WithRange(etcdKey(prefix, first+etcdPage)))
-		cancel()
-		if err != nil {
+		count, err := s.hand(s.clients[0], stream, first, etcdPage, to)
+		if count == 0 || err != nil {
 			return err
 		}
-		if len(page.Kvs) == 0 {
-			return nil
-		}
-		for _, pair := range page.Kvs {
-			offset, err := strconv.ParseUint(string(pair.Key[len(prefix):]), 10, 64)
-			if err != nil {
-				return err
-			}
-			end := 1 + int(pair.Value[0])
-			take(offset, string(pair.Value[1:end]), pair.Value[end:])
-		}
 	}
+}
+
+// hand hands over one page and says how many events it had.
+func (s *etcdStore) hand(c *clientv3.Client, stream string, first, count int, to take) (int, error) {
+	prefix := stream + "/"
+	limited, cancel := context.WithTimeout(context.Background(), callTime)
+	defer cancel()
+	// Nothing that is read here has to be the newest, so no quorum is asked.
+	page, err := c.Get(limited, etcdKey(prefix, first),
+		clientv3.WithRange(etcdKey(prefix, first+count)), clientv3.WithSerializable())
+	if err != nil {
+		return 0, err
+	}
+	for _, pair := range page.Kvs {
+		offset, err := strconv.ParseUint(string(pair.Key[len(prefix):]), 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		kind, payload := etcdParts(pair.Value)
+		to(offset, kind, payload)
+	}
+	return len(page.Kvs), nil
+}
+
+func etcdParts(value []byte) (string, []byte) {
+	end := 1 + int(value[0])
+	return string(value[1:end]), value[end:]
+}
+
+func (s *etcdStore) page(stream string, first, count int) (int, error) {
+	client := s.clients[first%len(s.clients)]
+	return s.hand(client, stream, first, count, func(uint64, string, []byte) {})
+}
+
+func (s *etcdStore) follow(stream string, took func([]byte)) error {
+	seen := s.clients[0].Watch(context.Background(), stream+"/",
+		clientv3.WithPrefix(), clientv3.WithCreatedNotify())
+	if created := <-seen; created.Err() != nil {
+		return created.Err()
+	}
+	go func() {
+		for news := range seen {
+			for _, event := range news.Events {
+				_, payload := etcdParts(event.Kv.Value)
+				took(payload)
+			}
+		}
+	}()
+	return nil
 }

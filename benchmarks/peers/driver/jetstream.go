@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,11 +12,9 @@ import (
 
 const (
 	jetStream         = "EVENTS"
-	jetStreamCallTime = 10 * time.Second
 	jetStreamOpenTime = 20 * time.Second
 	jetStreamPause    = 100 * time.Millisecond
 	jetStreamPending  = 4096
-	jetStreamQuiet    = 30 * time.Second
 	batchID           = "Nats-Batch-Id"
 	batchSequence     = "Nats-Batch-Sequence"
 	batchCommit       = "Nats-Batch-Commit"
@@ -46,7 +43,7 @@ func openJetStream(addresses []string, way string) (store, error) {
 		return nil, err
 	}
 	context, err := connection.JetStream(
-		nats.MaxWait(jetStreamCallTime), nats.PublishAsyncMaxPending(jetStreamPending))
+		nats.MaxWait(callTime), nats.PublishAsyncMaxPending(jetStreamPending))
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +57,7 @@ func (s *jetStreamStore) create() error {
 	wanted, err := json.Marshal(map[string]interface{}{
 		"name": jetStream, "subjects": []string{"events.>"}, "storage": "file",
 		"retention": "limits", "discard": "old", "num_replicas": 3,
-		"max_msgs": -1, "max_bytes": -1, "max_consumers": -1, "allow_atomic": s.whole,
+		"max_msgs": -1, "max_bytes": -1, "max_consumers": -1, "allow_atomic": s.whole, "allow_direct": true,
 	})
 	if err != nil {
 		return err
@@ -77,7 +74,7 @@ func (s *jetStreamStore) create() error {
 }
 
 func (s *jetStreamStore) request(subject string, body []byte) error {
-	answer, err := s.connection.Request(subject, body, jetStreamCallTime)
+	answer, err := s.connection.Request(subject, body, callTime)
 	if err != nil {
 		return err
 	}
@@ -114,7 +111,7 @@ func (s *jetStreamStore) lane(number int, stream string) lane {
 func (l *jetStreamLane) append(payloads [][]byte) error {
 	switch {
 	case len(payloads) == 1:
-		_, err := l.store.context.Publish(l.subject, payloads[0])
+		_, err := l.store.context.Publish(l.subject, payloads[0], nats.AckWait(callTime))
 		return err
 	case l.store.whole:
 		return l.appendAtomically(payloads)
@@ -138,7 +135,7 @@ func (l *jetStreamLane) appendAtomically(payloads [][]byte) error {
 			continue
 		}
 		message.Header[batchCommit] = []string{"1"}
-		answer, err := l.store.connection.RequestMsg(message, jetStreamCallTime)
+		answer, err := l.store.connection.RequestMsg(message, callTime)
 		if err != nil {
 			return err
 		}
@@ -160,7 +157,7 @@ func (l *jetStreamLane) appendInWindow(payloads [][]byte) error {
 		}
 		waited[number] = future
 	}
-	late := time.After(jetStreamCallTime)
+	late := time.After(callTime)
 	for _, future := range waited {
 		select {
 		case <-future.Ok():
@@ -171,50 +168,4 @@ func (l *jetStreamLane) appendInWindow(payloads [][]byte) error {
 		}
 	}
 	return nil
-}
-
-func (s *jetStreamStore) read(stream string, take func(uint64, string, []byte)) error {
-	came := make(chan error, 1)
-	end := func(err error) {
-		select {
-		case came <- err:
-		default:
-		}
-	}
-	var taken int64
-	received := func(message *nats.Msg) {
-		about, err := message.Metadata()
-		if err != nil {
-			end(err)
-			return
-		}
-		kind := message.Subject[strings.LastIndexByte(message.Subject, '.')+1:]
-		take(about.Sequence.Stream, kind, message.Data)
-		atomic.AddInt64(&taken, 1)
-		if about.NumPending == 0 {
-			end(nil)
-		}
-	}
-	subscription, err := s.context.Subscribe("events."+stream+".*", received, nats.OrderedConsumer())
-	if err != nil {
-		return err
-	}
-	defer subscription.Unsubscribe()
-	if err := subscription.SetPendingLimits(-1, -1); err != nil {
-		return err
-	}
-	quiet := time.NewTicker(jetStreamQuiet)
-	defer quiet.Stop()
-	for before := int64(-1); ; {
-		select {
-		case err := <-came:
-			return err
-		case <-quiet.C:
-			seen := atomic.LoadInt64(&taken)
-			if seen == before {
-				return fmt.Errorf("no message of %s for %v", stream, jetStreamQuiet)
-			}
-			before = seen
-		}
-	}
 }

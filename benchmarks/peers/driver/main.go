@@ -15,6 +15,8 @@ type task struct {
 	URL          string   `json:"url"`
 	Lanes        []string `json:"lanes"`
 	Stream       string   `json:"stream"`
+	Page         int      `json:"page"`
+	Pause        float64  `json:"pause_s"`
 	Batch        int      `json:"batch"`
 	Events       int      `json:"events"`
 	PayloadBytes int      `json:"payload_bytes"`
@@ -61,6 +63,9 @@ func do(line []byte, heard <-chan []byte) (interface{}, error) {
 	if err := json.Unmarshal(line, &t); err != nil {
 		return nil, err
 	}
+	if t.Type == "steady" {
+		callTime = impatient
+	}
 	s, err := open(t.URL, len(t.Lanes))
 	if err != nil {
 		return nil, err
@@ -69,6 +74,10 @@ func do(line []byte, heard <-chan []byte) (interface{}, error) {
 	switch t.Type {
 	case "append":
 		return keepAppending(t, s, heard)
+	case "mix":
+		return keepMixing(t, s, heard)
+	case "tail":
+		return tail(t, s, heard)
 	case "fill":
 		return fill(t, s)
 	case "catch_up":

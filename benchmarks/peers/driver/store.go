@@ -3,9 +3,19 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 const eventType = "ObservationRecorded"
+
+// Who calls a store waits so long for an answer. A program that wants to survive the death of a
+// leader waits less.
+var callTime = 10 * time.Second
+
+const impatient = time.Second
+
+// take is given offset, type and payload of one event after the other.
+type take func(offset uint64, kind string, payload []byte)
 
 // A lane has one call in flight. It appends to a stream of its own.
 type lane interface {
@@ -18,7 +28,11 @@ type store interface {
 	// lane gives the numbered lane; lanes share connections as their number says.
 	lane(number int, stream string) lane
 	// read hands over every event of a stream, from its first to its last.
-	read(stream string, take func(offset uint64, kind string, payload []byte)) error
+	read(stream string, take take) error
+	// page reads so many events, the first of them being the numbered one of the stream.
+	page(stream string, first, count int) (int, error)
+	// follow hands over what is appended from now on, until the store is closed.
+	follow(stream string, took func(payload []byte)) error
 	close()
 }
 
