@@ -1,4 +1,4 @@
-"""NATS JetStream: one stream of three replicas, every event a message; its subject has the type."""
+"""NATS JetStream: one stream of three replicas, a subject for each of our streams."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -24,12 +24,14 @@ async def read(hosts: str, _way: str, stream: str, contents: Contents) -> None:
     async def received(message: Msg) -> None:
         # Faster than `message.metadata`, which makes objects of all of it.
         parts = message.reply.split(".")
-        sequence, _type = int(parts[SEQUENCE_PART]), message.subject.rpartition(".")[2]
+        sequence, data = int(parts[SEQUENCE_PART]), message.data
+        end = 1 + data[0]
+        _type, payload = data[1:end].decode(), data[end:]
         nonlocal last
         if sequence <= last:
             raise ValueError(f"sequence {sequence} after {last}")
         last = sequence
-        taken.append(message.data)
+        taken.append(payload)
         final = parts[PENDING_PART] == "0"
         if len(taken) == PIECE or final:
             contents.add(taken)
@@ -38,7 +40,7 @@ async def read(hosts: str, _way: str, stream: str, contents: Contents) -> None:
             ended.set()
 
     subscription = await connection.jetstream().subscribe(
-        f"events.{stream}.*",
+        f"events.{stream}",
         ordered_consumer=True,
         cb=received,
         pending_msgs_limit=-1,

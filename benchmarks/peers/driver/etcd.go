@@ -58,13 +58,6 @@ func etcdKey(prefix string, offset int) string {
 	return fmt.Sprintf("%s%016d", prefix, offset)
 }
 
-func etcdValue(payload []byte) string {
-	value := make([]byte, 0, 1+len(eventType)+len(payload))
-	value = append(value, byte(len(eventType)))
-	value = append(value, eventType...)
-	return string(append(value, payload...))
-}
-
 func (l *etcdLane) append(payloads [][]byte) error {
 	limited, cancel := context.WithTimeout(context.Background(), callTime)
 	defer cancel()
@@ -72,12 +65,12 @@ func (l *etcdLane) append(payloads [][]byte) error {
 	// What became of a call that failed is not known, so its offsets are not used again.
 	l.next += len(payloads)
 	if len(payloads) == 1 {
-		_, err := l.client.Put(limited, etcdKey(l.prefix, first), etcdValue(payloads[0]))
+		_, err := l.client.Put(limited, etcdKey(l.prefix, first), string(typed(payloads[0])))
 		return err
 	}
 	puts := make([]clientv3.Op, len(payloads))
 	for number, payload := range payloads {
-		puts[number] = clientv3.OpPut(etcdKey(l.prefix, first+number), etcdValue(payload))
+		puts[number] = clientv3.OpPut(etcdKey(l.prefix, first+number), string(typed(payload)))
 	}
 	_, err := l.client.Txn(limited).Then(puts...).Commit()
 	return err
@@ -110,15 +103,10 @@ func (s *etcdStore) hand(c *clientv3.Client, stream string, first, count int, to
 		if err != nil {
 			return 0, err
 		}
-		kind, payload := etcdParts(pair.Value)
+		kind, payload := parts(pair.Value)
 		to(offset, kind, payload)
 	}
 	return len(page.Kvs), nil
-}
-
-func etcdParts(value []byte) (string, []byte) {
-	end := 1 + int(value[0])
-	return string(value[1:end]), value[end:]
 }
 
 func (s *etcdStore) page(stream string, first, count int) (int, error) {
@@ -135,7 +123,7 @@ func (s *etcdStore) follow(stream string, took func([]byte)) error {
 	go func() {
 		for news := range seen {
 			for _, event := range news.Events {
-				_, payload := etcdParts(event.Kv.Value)
+				_, payload := parts(event.Kv.Value)
 				took(payload)
 			}
 		}

@@ -15,17 +15,20 @@ const (
 	jetStreamOpenTime = 20 * time.Second
 	jetStreamPause    = 100 * time.Millisecond
 	jetStreamPending  = 4096
+	jetStreamIdle     = 256
 	batchID           = "Nats-Batch-Id"
 	batchSequence     = "Nats-Batch-Sequence"
 	batchCommit       = "Nats-Batch-Commit"
 )
 
-// An event is a message with the subject events.STREAM.TYPE. A batch is published atomically, or
+// An event is a message with the subject events.STREAM that begins with the type. A batch is published atomically, or
 // (way "window") as so many messages that are acknowledged one by one.
 type jetStreamStore struct {
 	connection *nats.Conn
 	context    nats.JetStreamContext
 	whole      bool
+	// Subscriptions that nobody uses just now; each has an inbox of its own.
+	idle chan *nats.Subscription
 }
 
 type reply struct {
@@ -47,7 +50,8 @@ func openJetStream(addresses []string, way string) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &jetStreamStore{connection, context, way != "window"}
+	idle := make(chan *nats.Subscription, jetStreamIdle)
+	s := &jetStreamStore{connection, context, way != "window", idle}
 	return s, s.create()
 }
 
@@ -105,13 +109,13 @@ type jetStreamLane struct {
 }
 
 func (s *jetStreamStore) lane(number int, stream string) lane {
-	return &jetStreamLane{store: s, subject: "events." + stream + "." + eventType, number: number}
+	return &jetStreamLane{store: s, subject: subject(stream), number: number}
 }
 
 func (l *jetStreamLane) append(payloads [][]byte) error {
 	switch {
 	case len(payloads) == 1:
-		_, err := l.store.context.Publish(l.subject, payloads[0], nats.AckWait(callTime))
+		_, err := l.store.context.Publish(l.subject, typed(payloads[0]), nats.AckWait(callTime))
 		return err
 	case l.store.whole:
 		return l.appendAtomically(payloads)
@@ -125,7 +129,7 @@ func (l *jetStreamLane) appendAtomically(payloads [][]byte) error {
 	id := fmt.Sprintf("%s-%d-%d", l.subject, l.number, l.batches)
 	last := len(payloads)
 	for number, payload := range payloads {
-		message := &nats.Msg{Subject: l.subject, Data: payload, Header: nats.Header{
+		message := &nats.Msg{Subject: l.subject, Data: typed(payload), Header: nats.Header{
 			batchID: {id}, batchSequence: {strconv.Itoa(number + 1)},
 		}}
 		if number+1 < last {
@@ -151,7 +155,7 @@ func (l *jetStreamLane) appendAtomically(payloads [][]byte) error {
 func (l *jetStreamLane) appendInWindow(payloads [][]byte) error {
 	waited := make([]nats.PubAckFuture, len(payloads))
 	for number, payload := range payloads {
-		future, err := l.store.context.PublishAsync(l.subject, payload)
+		future, err := l.store.context.PublishAsync(l.subject, typed(payload))
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,8 +24,8 @@ var (
 	firstsLock sync.Mutex
 )
 
-func subjects(stream string) string {
-	return "events." + stream + ".*"
+func subject(stream string) string {
+	return "events." + stream
 }
 
 func (s *jetStreamStore) read(stream string, to take) error {
@@ -44,14 +43,14 @@ func (s *jetStreamStore) read(stream string, to take) error {
 			end(err)
 			return
 		}
-		kind := message.Subject[strings.LastIndexByte(message.Subject, '.')+1:]
-		to(about.Sequence.Stream, kind, message.Data)
+		kind, payload := parts(message.Data)
+		to(about.Sequence.Stream, kind, payload)
 		atomic.AddInt64(&taken, 1)
 		if about.NumPending == 0 {
 			end(nil)
 		}
 	}
-	subscription, err := s.context.Subscribe(subjects(stream), received, nats.OrderedConsumer())
+	subscription, err := s.context.Subscribe(subject(stream), received, nats.OrderedConsumer())
 	if err != nil {
 		return err
 	}
@@ -87,17 +86,15 @@ func (s *jetStreamStore) page(stream string, first, count int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	body, err := json.Marshal(direct{base + first, subjects(stream), count})
+	body, err := json.Marshal(direct{base + first, subject(stream), count})
 	if err != nil {
 		return 0, err
 	}
-	inbox := nats.NewInbox()
-	answers, err := s.connection.SubscribeSync(inbox)
+	answers, err := s.inbox()
 	if err != nil {
 		return 0, err
 	}
-	defer answers.Unsubscribe()
-	if err := s.connection.PublishRequest(directGet, inbox, body); err != nil {
+	if err := s.connection.PublishRequest(directGet, answers.Subject, body); err != nil {
 		return 0, err
 	}
 	for found := 0; ; found++ {
@@ -107,8 +104,20 @@ func (s *jetStreamStore) page(stream string, first, count int) (int, error) {
 		}
 		// The last one has a status and no event.
 		if message.Header.Get(statusHeader) != "" {
+			s.idle <- answers
 			return found, nil
 		}
+		parts(message.Data)
+	}
+}
+
+// inbox is a subscription that nothing is under way to.
+func (s *jetStreamStore) inbox() (*nats.Subscription, error) {
+	select {
+	case free := <-s.idle:
+		return free, nil
+	default:
+		return s.connection.SubscribeSync(nats.NewInbox())
 	}
 }
 
@@ -118,7 +127,7 @@ func (s *jetStreamStore) first(stream string) (int, error) {
 	if known, found := firsts[stream]; found {
 		return known, nil
 	}
-	body, err := json.Marshal(direct{Sequence: 1, Subject: subjects(stream)})
+	body, err := json.Marshal(direct{Sequence: 1, Subject: subject(stream)})
 	if err != nil {
 		return 0, err
 	}
@@ -134,7 +143,11 @@ func (s *jetStreamStore) first(stream string) (int, error) {
 }
 
 func (s *jetStreamStore) follow(stream string, took func([]byte)) error {
-	_, err := s.context.Subscribe(subjects(stream), func(message *nats.Msg) { took(message.Data) },
+	received := func(message *nats.Msg) {
+		_, payload := parts(message.Data)
+		took(payload)
+	}
+	_, err := s.context.Subscribe(subject(stream), received,
 		nats.OrderedConsumer(), nats.DeliverNew())
 	return err
 }

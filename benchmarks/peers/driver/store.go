@@ -17,6 +17,20 @@ const impatient = time.Second
 // take is given offset, type and payload of one event after the other.
 type take func(offset uint64, kind string, payload []byte)
 
+// typed puts the type before the payload, for peers that know only bytes.
+func typed(payload []byte) []byte {
+	value := make([]byte, 0, 1+len(eventType)+len(payload))
+	value = append(value, byte(len(eventType)))
+	value = append(value, eventType...)
+	return append(value, payload...)
+}
+
+// parts takes type and payload apart again.
+func parts(value []byte) (string, []byte) {
+	end := 1 + int(value[0])
+	return string(value[1:end]), value[end:]
+}
+
 // A lane has one call in flight. It appends to a stream of its own.
 type lane interface {
 	// append returns once all payloads are durable on a quorum, as far as the server is told to.
