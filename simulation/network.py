@@ -13,6 +13,8 @@ from simulation.choices import PPM
 from simulation.world import MS, SECOND, World
 
 CLIENTS = 1000
+SELDOM_SENT = ("Replaced",)
+"""Of these kinds hardly a message would ever go astray by the rate of all."""
 DAMAGED = "damaged"
 """In the tag of a packet whose bytes are not what was sent: only for whoever checks."""
 
@@ -130,7 +132,10 @@ class Network:
         choices, plan = self._world.choices, self.plan
         if packet.target >= CLIENTS or packet.source >= CLIENTS:
             return packet
-        if plan.astray_ppm and choices.chance("net.astray", plan.astray_ppm):
+        astray = plan.astray_ppm
+        if astray and type(packet.tag) is tuple and packet.tag[2] in SELDOM_SENT:
+            astray = PPM // 2
+        if astray and choices.chance("net.astray", astray):
             self._world.count("fault.astray")
             return packet._replace(target=choices.choose("net.astray.to", self._nodes))
         if plan.damage_ppm and packet.data and choices.chance("net.damage", plan.damage_ppm):

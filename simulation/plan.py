@@ -125,7 +125,7 @@ def make(seed: int) -> Plan:
         clock_offset=c.log_uniform("plan.offset", MS, 30 * SECOND) if "skew" in faults else 0,
         clock_drift_ppm=c.log_uniform("plan.drift", 10, 50_000) if "drift" in faults else 0,
         write_latency=c.log_uniform("plan.write", 50 * US, 10 * MS),
-        read_latency=c.log_uniform("plan.read", 10 * US, 50 * MS),
+        read_latency=c.log_uniform("plan.read", 10 * US, 100 * MS),
         snapshot_ops=c.log_uniform("plan.snapshot", 8, 200),
         few=c.chance("plan.few", PPM // 5),
         down=c.log_uniform("plan.down", 30 * MS, 1 * SECOND),

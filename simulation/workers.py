@@ -27,7 +27,10 @@ class Worker(Generic[Job, Done]):
         """Start it."""
         self.connection, other = Pipe()
         self.process = Process(target=_serve, args=(other, work), daemon=True)
+        # Inside of a fork an interrupt would be swallowed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         # Ours has to be the only end left, or nobody would notice that the process is gone.
         other.close()
         self.job: Job
