@@ -139,16 +139,28 @@ def measure_restart(cluster: Cluster, clients: Clients, events: int) -> Restart:
         payload_bytes=PAYLOAD_BYTES,
     )
     client.do(fill, Content, FILL_SECONDS)
+    return kill_and_start(cluster, client, events)
+
+
+def kill_and_start(
+    cluster: Cluster,
+    client: Client,
+    events: int,
+    forget: Callable[[], object] = lambda: None,
+    seconds: float = RETURN_SECONDS,
+) -> Restart:
+    """Kill a backup and start it, then all nodes. `forget` empties the system's memory of files."""
     cluster.wait_caught_up(RETURN_SECONDS)
-    node_s, node_cpu_s = restart_backup(cluster)
+    node_s, node_cpu_s = restart_backup(cluster, forget, seconds)
     stream = begin_steady(cluster, client)
     time.sleep(BEFORE_SECONDS)
     for node in cluster.nodes.values():
         node.kill()
+    forget()
     started = time.monotonic()
     for name in cluster.addresses:
         cluster.start(name)
-    cluster.wait_ready(RETURN_SECONDS)
+    cluster.wait_ready(seconds)
     time.sleep(BEFORE_SECONDS)
     client.go_on()
     seen = client.result(Acknowledged, SPARE_SECONDS)
@@ -163,13 +175,16 @@ def measure_restart(cluster: Cluster, clients: Clients, events: int) -> Restart:
     )
 
 
-def restart_backup(cluster: Cluster) -> tuple[float, float]:
+def restart_backup(
+    cluster: Cluster, forget: Callable[[], object], seconds: float
+) -> tuple[float, float]:
     """Kill and start a backup; return the seconds until it is ready, and its processor time."""
     primary = cluster.primary()
     backup = next(name for name in cluster.nodes if name != primary)
     cluster.nodes[backup].kill()
+    forget()
     began = time.monotonic()
     cluster.start(backup)
     window = Window([cluster.nodes[backup].pid], cluster.directory)
-    cluster.wait_ready(RETURN_SECONDS)
+    cluster.wait_ready(seconds)
     return time.monotonic() - began, window.cost().cpu_s

@@ -83,19 +83,19 @@ class Endurance:
             self.events += len(batch)
 
 
+async def own(db: AsyncClient, task: Soak, lane: int) -> list[AsyncStream]:
+    """The streams that one lane goes round."""
+    names = (f"{task.stream}-{lane}-{number}" for number in range(task.streams))
+    return [await open_stream(db, name) for name in names]
+
+
 async def soak(
     task: Soak, ready: Callable[[], None], enough: Callable[[], Awaitable[bytes]]
 ) -> Soaked:
     """Keep every lane busy until somebody says that it is enough."""
     given = payloads.batches(task.batch, task.payload_bytes)
     async with veritydb.aio.connect(task.url, coalesce=False) as db:
-        lanes = [
-            [
-                await open_stream(db, f"{task.stream}-{lane}-{number}")
-                for number in range(task.streams)
-            ]
-            for lane in range(task.lanes)
-        ]
+        lanes = await asyncio.gather(*(own(db, task, lane) for lane in range(task.lanes)))
         ready()
         seen = Endurance()
         working = [asyncio.create_task(seen.lane(streams, given)) for streams in lanes]
