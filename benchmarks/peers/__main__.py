@@ -115,11 +115,12 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="veritydb-peers-driver-") as directory:
         driver = tools.build_driver(there, Path(directory)) if there.go else None
         systems = [one for one in suite.systems(there, driver) if one.name in names]
-        failures = suite.run(plan, systems, wanted, ledger)
+        versions = {one.name: one.version for one in systems}
+        failures = suite.run(plan, systems, versions, wanted, ledger)
     known: dict[str, tuple[str, bool]] = {one.name: (one.title, one.durable) for one in systems}
     found = compare.Comparison(
         conditions=before,
-        workloads=compare.rows(ledger.entries, wanted, known),
+        workloads=compare.rows(ledger.found(plan.rounds, versions, plan.seconds), wanted, known),
         not_measured=left_out + failures,
     )
     (given.out / "peers.json").write_bytes(compare.to_json(found))

@@ -10,8 +10,8 @@ from benchmarks.report import number
 THROUGHPUT = "peers-throughput.svg"
 LATENCY = "peers-latency.svg"
 ABOUT = {
-    THROUGHPUT: "Medians, and the least and most of the rounds",
-    LATENCY: "Milliseconds of a call: p50, p99 and p99.9",
+    THROUGHPUT: "Medians, with the least and the most of the rounds",
+    LATENCY: "Milliseconds of a call: p50 (the figure), p99 and p99.9",
 }
 COLOURS = {
     "veritydb": "#0b6e4f",
@@ -121,13 +121,16 @@ def sheet(panels: Sequence[tuple[str, int, list[str]]], about: str) -> str:
     return "\n".join([*drawn, "</svg>"]) + "\n"
 
 
+def heading(row: Row) -> str:
+    """What a bar means."""
+    less = "" if row.unit.endswith("/s") else " (less is better)"
+    return f"{row.workload}, {row.unit}{less}"
+
+
 def draw(rows: Sequence[Row]) -> dict[str, str]:
     """All charts, by the names of their files."""
     timed = [row for row in rows if any(one.best.latency_ms for one in row.systems.values())]
-    rates = [
-        (f"{row.workload}, {row.unit}", len(row.systems), throughput_panel(row.systems))
-        for row in rows
-    ]
+    rates = [(heading(row), len(row.systems), throughput_panel(row.systems)) for row in rows]
     waits = [(row.workload, len(row.systems), latency_panel(row.systems)) for row in timed]
     return {
         THROUGHPUT: sheet(rates, ABOUT[THROUGHPUT]),

@@ -1,5 +1,6 @@
 """What has been measured, kept line by line, so that a run that was interrupted can go on."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -106,6 +107,16 @@ class Ledger:
             wanted == (one.round, one.system, one.version, one.work, one.seconds)
             for one in self.entries
         )
+
+    def found(self, rounds: int, versions: Mapping[str, str], seconds: float) -> list[Finished]:
+        """What belongs to such a run, and not to one of other versions before it."""
+        return [
+            one
+            for one in self.entries
+            if one.round < rounds
+            and versions.get(one.system) == one.version
+            and one.seconds == seconds
+        ]
 
     def add(self, entry: Finished) -> None:
         """Keep one more."""

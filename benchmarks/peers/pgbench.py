@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import shutil
 import time
 from collections.abc import Iterable
@@ -25,8 +26,9 @@ from benchmarks.tasks import Appending
 THREADS = 2
 START_SECONDS = 30.0
 END_SECONDS = 30.0
-# It is sure to be at work before its first second is over, and then says so once a second.
-AT_WORK = b"progress:"
+# Once a second it says how many transactions there were; at first it is busy connecting.
+AT_WORK = re.compile(rb"progress: [\d.]+ s, (?!0\.0 tps)")
+CONNECTIONS_PER_SECOND = 64
 COMPLAINT = "error:"
 ERRORS_KEPT = 3
 
@@ -108,19 +110,24 @@ def measure(program: Path, port: int, load: Load, running: Running, seconds: flo
     directory = running.directory / "pgbench"
     directory.mkdir()
     files: list[str] = []
+    connecting = load.connections / CONNECTIONS_PER_SECOND
     for number, (text, weight) in enumerate(load.scripts.items()):
         (directory / f"script-{number}").write_text(text)
         files += ["-f", f"{directory / f'script-{number}'}@{weight}"]
     command = [
         *("-h", HOST, "-p", str(port), "-U", "postgres", "-n"),
         *("-c", str(load.connections), "-j", str(min(load.connections, THREADS))),
-        *("-T", str(math.ceil(appends.WARM_SECONDS + seconds) + 1), "-P", "1"),
+        *("-T", str(math.ceil(appends.WARM_SECONDS + connecting + seconds) + 1), "-P", "1"),
         *("-l", "--log-prefix", str(directory / "log"), *files, *load.options, "postgres"),
     ]
     log = directory / "output"
     child = Child("pgbench", command, log, program=str(program))
+
+    def at_work() -> bool:
+        return AT_WORK.search(log.read_bytes()) is not None or not child.alive
+
     try:
-        wait_until(lambda: AT_WORK in log.read_bytes() or not child.alive, "pgbench", START_SECONDS)
+        wait_until(at_work, "pgbench", START_SECONDS)
         began, cpu = time.time(), accounting.cpu_seconds(child.pid)
         window = Window(running.pids(), running.directory)
         time.sleep(seconds)

@@ -14,6 +14,7 @@ from benchmarks.peers.system import Access, Measure
 from benchmarks.peers.tools import Tools, ask_version, dotted
 from benchmarks.peers.works import Work
 from benchmarks.processes import Child, ChildFailed, Family
+from benchmarks.tasks import Content
 
 USER = "postgres"
 COMMAND_SECONDS = 120
@@ -185,6 +186,12 @@ class Running(Servers):
             for way in ("array", "copy"):
                 ways[f"psycopg, {way}"] = self.appending(self._access(way), workload)
         return ways
+
+    def fill(self, work: Work) -> Content:
+        """Write the stream, and do what is done by itself to a table that is at rest."""
+        written = super().fill(work)
+        self._sql("VACUUM (ANALYZE) events")
+        return written
 
     def readers(self) -> Mapping[str, Access]:
         """Pages by the key, or one copy of all."""

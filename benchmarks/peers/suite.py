@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,13 +46,19 @@ def systems(tools: Tools, driver: Path | None) -> list[System]:
     ]
 
 
-def run(plan: Plan, chosen: Sequence[System], works: Sequence[Work], ledger: Ledger) -> list[str]:
+def run(
+    plan: Plan,
+    chosen: Sequence[System],
+    versions: Mapping[str, str],
+    works: Sequence[Work],
+    ledger: Ledger,
+) -> list[str]:
     """Measure what the ledger does not have yet; return what could not be measured, and why."""
     failures: list[str] = []
     deadline = time.monotonic() + plan.minutes * 60
     for number in range(plan.rounds):
         for system in in_turn(chosen, number):
-            version = system.version
+            version = versions[system.name]
             left = [
                 work
                 for work in works

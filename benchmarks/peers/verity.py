@@ -15,6 +15,8 @@ from benchmarks.peers.system import Access, Measure, Running
 from benchmarks.peers.works import Work
 from benchmarks.processes import Family, Talker
 
+SOURCE = ("veritydb", "schemas")
+
 
 class VerityDB:
     """This checkout at default settings."""
@@ -25,9 +27,10 @@ class VerityDB:
 
     @property
     def version(self) -> str:
-        """The commit, so that figures of another one are not taken for these."""
-        changed = "+" if git("status", "--porcelain", "--", "veritydb", "schemas") else ""
-        return f"{veritydb.__version__} {git('rev-parse', '--short', 'HEAD')}{changed}"
+        """The last commit that changed it: figures of another one are not taken for these."""
+        changed = "+" if git("status", "--porcelain", "--", *SOURCE) else ""
+        commit = git("log", "-1", "--format=%h", "--", *SOURCE)
+        return f"{veritydb.__version__} {commit}{changed}"
 
     def missing(self) -> list[str]:
         """Nothing: it is here."""

@@ -62,13 +62,13 @@ def works(read_events: int) -> Iterator[Work]:
                 yield appending(f"batch-{batch}x{clients}", workload, core=small and clients == 8)
     yield Work(
         key="mix",
-        name=f"{MIX_LANES} in flight: 90 % reads of {MIX_PAGE} events, 10 % appends, 256 B",
+        name=f"{MIX_LANES} in flight, 90 % reads of {MIX_PAGE} events, 10 % appends, 256 B",
         kind=Kind.MIX,
         events=MIX_EVENTS,
     )
     yield Work(
         key="tail",
-        name="from an append until whoever follows the stream has it, p50, 256 B",
+        name="live tail, from the append to the reader, p50, 256 B",
         kind=Kind.TAIL,
     )
     yield Work(
@@ -80,7 +80,7 @@ def works(read_events: int) -> Iterator[Work]:
     )
     yield Work(
         key="failover",
-        name="64 in flight, SIGKILL of the leader: longest time without an acknowledgement",
+        name="failover, 64 in flight: silence after SIGKILL of the leader",
         kind=Kind.FAILOVER,
     )
 

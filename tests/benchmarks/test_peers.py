@@ -211,6 +211,10 @@ def test_another_version_round_or_time_is_measured_anew(tmp_path: Path) -> None:
     assert not ledger.has(0, "etcd", "1.1", "appends", 2.0)
     assert not ledger.has(1, "etcd", "1.0", "appends", 2.0)
     assert not ledger.has(0, "etcd", "1.0", "appends", 3.0)
+    assert ledger.found(1, {"etcd": "1.0"}, 2.0) == ledger.entries
+    assert ledger.found(0, {"etcd": "1.0"}, 2.0) == []
+    assert ledger.found(1, {"etcd": "1.1"}, 2.0) == []
+    assert ledger.found(1, {"etcd": "1.0"}, 3.0) == []
     assert Ledger(tmp_path / "ledger", resume=False).entries == []
 
 
