@@ -5,9 +5,9 @@ so that damage is damage of bytes; the receiver's decoder has to notice.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from simulation.choices import PPM
 from simulation.world import MS, SECOND, World
@@ -41,13 +41,18 @@ class NetworkPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Packets above this size never arrive while the fault lasts; 0 for no limit."""
 
 
-class Packet(NamedTuple):
+class Packet(msgspec.Struct, frozen=True):
     """One thing on its way. `data` is what may be damaged; `tag` travels safely beside it."""
 
     source: int
     target: int
     tag: object
     data: bytes
+
+    @property
+    def link(self) -> tuple[int, int]:
+        """From where to where."""
+        return self.source, self.target
 
 
 def as_tuple(tag: object) -> tuple[object, ...]:
@@ -103,7 +108,7 @@ class Network:
         if plan.loss_ppm and choices.chance("net.loss", plan.loss_ppm):
             world.count("fault.loss")
             return True
-        if plan.burst_ppm and self._in_burst((packet.source, packet.target)):
+        if plan.burst_ppm and self._in_burst(packet.link):
             world.count("fault.burst")
             return True
         if packet.source == self._oversize_from and len(packet.data) > plan.big_lost_bytes > 0:
@@ -137,7 +142,7 @@ class Network:
             astray = PPM // 2
         if astray and choices.chance("net.astray", astray):
             self._world.count("fault.astray")
-            return packet._replace(target=choices.choose("net.astray.to", self._nodes))
+            return replace(packet, target=choices.choose("net.astray.to", self._nodes))
         if plan.damage_ppm and packet.data and choices.chance("net.damage", plan.damage_ppm):
             self._world.count("fault.damage")
             data = bytearray(packet.data)
@@ -146,14 +151,14 @@ class Network:
                 data[bit // 8] ^= 1 << bit % 8
             if data == packet.data:
                 return packet
-            return packet._replace(data=bytes(data), tag=(*as_tuple(packet.tag), DAMAGED))
+            return replace(packet, data=bytes(data), tag=(*as_tuple(packet.tag), DAMAGED))
         return packet
 
     def _arrive(self, packet: Packet) -> None:
-        if (packet.source, packet.target) in self._blocked:
+        if self._blocked and packet.link in self._blocked:
             self._world.count("net.blocked")
             return
-        if (packet.source, packet.target) in self._clogged:
+        if self._clogged and packet.link in self._clogged:
             self._world.count("fault.clog")
             self._held.append(packet)
             return
@@ -181,9 +186,9 @@ class Network:
         """Let go of all that was held back, the links in any order, at once."""
         held, self._held = self._held, []
         self._clogged.clear()
-        first = {link: at for at, link in enumerate(dict.fromkeys(p[:2] for p in held))}
+        first = {link: at for at, link in enumerate(dict.fromkeys(p.link for p in held))}
         order = self._world.choices.sample("clog.order", list(first.values()), len(first))
-        for packet in sorted(held, key=lambda packet: order[first[packet[:2]]]):
+        for packet in sorted(held, key=lambda packet: order[first[packet.link]]):
             self._world.after(0, self._arrive, packet)
 
     def heal(self) -> None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Failure(Exception):
         self.what = what
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened."""
 
     time: int

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
+import msgspec
+
 from simulation.world import Failure
 from veritydb.types import entry as entries
 from veritydb.types import outcome as outcomes
@@ -89,7 +91,7 @@ class ReadAnswer(NamedTuple):
     time: int = 0
 
 
-class SentFact(NamedTuple):
+class SentFact(msgspec.Struct, frozen=True, gc=False):
     """A message at the moment it leaves a machine."""
 
     sender: Replica
@@ -124,7 +126,7 @@ class Start(NamedTuple):
     incarnation: int = 0
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """Where a replica stands after a step, as it tells anybody who asks."""
 
     life: int

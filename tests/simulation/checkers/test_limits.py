@@ -1,6 +1,7 @@
 """What must stay bounded, and what must be noticed on its way."""
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.checkers.base import Load, Watch
 from simulation.checkers.damage import Damage
@@ -47,7 +48,7 @@ def test_asking_for_the_same_again_and_again_is_seen() -> None:
         clock[0] += REPEAT_NS + 1
         checker.sent(asks)
     for first in range(3 * REPEATS_MAX):
-        checker.sent(asks._replace(asked=(first, 90)))
+        checker.sent(replace(asks, asked=(first, 90)))
         checker.sent(sent("Heartbeat"))
     for _ in range(REPEATS_MAX):
         checker.sent(asks)

@@ -1,6 +1,7 @@
 """Messages: what they promise before it is true is seen."""
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.checkers.base import SentFact, Start, Watch
 from simulation.checkers.log import Agreement
@@ -21,7 +22,7 @@ def test_a_message_of_a_view_that_may_be_forgotten_is_seen(
     fact: SentFact, durable: tuple[int, int]
 ) -> None:
     ViewsDurable(lambda replica: (3, 3)).sent(fact)
-    Watch({}, [ViewsDurable(lambda replica: (0, 0))]).sent(fact._replace(kind="Ping"))
+    Watch({}, [ViewsDurable(lambda replica: (0, 0))]).sent(replace(fact, kind="Ping"))
     with pytest.raises(Failure):
         ViewsDurable(lambda replica: durable).sent(fact)
 
