@@ -40,6 +40,7 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     median: float
     min: float
     max: float
+    p50_ms: float | None
     syncs: float | None
     ways: dict[str, Way]
 
@@ -130,6 +131,7 @@ def system_row(
         median=way.median,
         min=way.min,
         max=way.max,
+        p50_ms=way.latency_ms.p50 if way.latency_ms else None,
         syncs=way.syncs,
         ways=ways,
     )

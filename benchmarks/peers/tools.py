@@ -16,7 +16,8 @@ SYNCS_ALWAYS = (2, 10)
 ATOMIC_BATCHES = (2, 12)
 DRIVER_SOURCE = Path(__file__).parent / "driver"
 # Where Debian's packages of Go libraries put their source.
-DRIVER_LIBRARIES = "/usr/share/gocode"
+DRIVER_LIBRARIES = Path("/usr/share/gocode")
+DRIVER_IMPORTS = ("go.etcd.io/etcd/clientv3", "github.com/nats-io/nats.go")
 BUILD_SECONDS = 300
 ASK_SECONDS = 10
 
@@ -133,13 +134,14 @@ def look() -> Tools:
     pgbench = first(
         [one for one in found_in(directories, "pgbench") if (one.parent / "initdb").exists()]
     )
+    compiles = all((DRIVER_LIBRARIES / "src" / name).is_dir() for name in DRIVER_IMPORTS)
     return Tools(
         own=own,
         etcd=first(found_in(directories, "etcd")),
         nats=nats,
         nats_version=versions.get(nats, ()) if nats else (),
         postgresql=pgbench.parent if pgbench else None,
-        go=first(found_in(directories, "go")),
+        go=first(found_in(directories, "go")) if compiles else None,
         clients=has_clients(own),
     )
 
@@ -151,7 +153,7 @@ def build_driver(tools: Tools, directory: Path) -> Path:
     subprocess.run(
         [tools.go, "build", "-o", driver, "."],
         cwd=DRIVER_SOURCE,
-        env={**os.environ, "GO111MODULE": "off", "GOPATH": DRIVER_LIBRARIES},
+        env={**os.environ, "GO111MODULE": "off", "GOPATH": str(DRIVER_LIBRARIES)},
         check=True,
         timeout=BUILD_SECONDS,
     )
