@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.peers.etcd import Etcd
-from benchmarks.peers.finished import Finished, Ledger
+from benchmarks.peers.finished import Finished, Ledger, Measurement
 from benchmarks.peers.jetstream import JetStream
 from benchmarks.peers.postgresql import PostgreSQL
 from benchmarks.peers.system import Running, System
@@ -21,7 +21,7 @@ from benchmarks.peers.tools import Tools
 from benchmarks.peers.verity import VerityDB
 from benchmarks.peers.works import Work
 from benchmarks.processes import ChildFailed, Family
-from benchmarks.report import number as number_of
+from benchmarks.report import number as figure
 
 SETTLE_SECONDS = 0.5
 
@@ -46,6 +46,10 @@ def systems(tools: Tools, driver: Path | None) -> list[System]:
     ]
 
 
+class OutOfTimeError(Exception):
+    """The minutes that a run was given are over."""
+
+
 def run(
     plan: Plan,
     chosen: Sequence[System],
@@ -59,40 +63,62 @@ def run(
     for number in range(plan.rounds):
         for system in in_turn(chosen, number):
             version = versions[system.name]
+            where = f"round {number + 1} of {plan.rounds}, {system.title} {version}"
             left = [
                 work
                 for work in works
                 if not ledger.has(number, system.name, version, work.name, plan.seconds)
             ]
-            if not left:
-                continue
-            say(f"round {number + 1} of {plan.rounds}: {system.title} {version}")
             try:
-                with started(system, plan.directory) as running:
-                    for work in left:
-                        if time.monotonic() >= deadline:
-                            failures.append(
-                                f"the rest, from round {number + 1} of {system.title} on: "
-                                f"{plan.minutes:g} minutes were over; RESUME=1 goes on"
+                if left:
+                    say(where)
+                    with started(system, plan.directory) as running:
+                        for work in left:
+                            if time.monotonic() >= deadline:
+                                raise OutOfTimeError
+                            ways = measure(running, work, plan.seconds)
+                            ledger.add(
+                                entry(number, system.name, version, work, plan.seconds, ways)
                             )
-                            return failures
-                        ways = running.ways(work).items()
-                        entry = Finished(
-                            at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-                            round=number,
-                            system=system.name,
-                            version=version,
-                            work=work.name,
-                            seconds=plan.seconds,
-                            ways={name: measure(plan.seconds) for name, measure in ways},
-                        )
-                        ledger.add(entry)
-                        tell(entry)
+            except OutOfTimeError:
+                over = f"{plan.minutes:g} minutes were over; RESUME=1 goes on"
+                return [*failures, f"from {where} on: {over}"]
             except (ChildFailed, OSError, subprocess.SubprocessError) as error:
                 # What was measured before is still true, and the next system starts afresh.
-                failures.append(f"round {number + 1}, {system.title}: {error}")
+                failures.append(f"{where}: {error}")
                 say(failures[-1])
     return failures
+
+
+def measure(running: Running, work: Work, seconds: float) -> dict[str, Measurement]:
+    """Measure one workload in all ways that a system has for it, and say what came out."""
+    found = {}
+    for way, once in running.ways(work).items():
+        found[way] = result = once(seconds)
+        p50 = f", p50 {result.latency.p50:.2f} ms" if result.latency else ""
+        errors = f", errors: {result.errors}" if result.errors else ""
+        say(f"  {work.name}, {way}: {figure(result.value)} {work.kind.unit}{p50}{errors}")
+    return found
+
+
+def entry(
+    number: int,
+    system: str,
+    version: str,
+    work: Work,
+    seconds: float,
+    ways: dict[str, Measurement],
+) -> Finished:
+    """One more line of the ledger."""
+    return Finished(
+        at=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        round=number,
+        system=system,
+        version=version,
+        work=work.name,
+        seconds=seconds,
+        ways=ways,
+    )
 
 
 def in_turn(chosen: Sequence[System], number: int) -> list[System]:
@@ -112,14 +138,6 @@ def started(system: System, parent: Path | None) -> Iterator[Running]:
             yield running
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def tell(entry: Finished) -> None:
-    """Say what has just been measured."""
-    for way, once in entry.ways.items():
-        p50 = f", p50 {once.latency.p50:.2f} ms" if once.latency else ""
-        errors = f", errors: {once.errors}" if once.errors else ""
-        say(f"  {entry.work}, {way}: {number_of(once.value)}{p50}{errors}")
 
 
 def say(text: str) -> None:
