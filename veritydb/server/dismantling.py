@@ -9,40 +9,21 @@ from collections.abc import Iterator
 
 from veritydb.server.machine import Machine
 from veritydb.server.pauses import Pauses
+from veritydb.server.slices import Slices
 from veritydb.streams.state import Streams, name_key
 from veritydb.types.ids import stream_id
 
-SLICE_NS = 2_000_000
-REST_SECONDS = 0.005
 AT_A_TIME = 100
+END = object()
 
 
-class Dismantling:
-    """One state. Whoever else holds it must let go of it before the first slice."""
-
-    def __init__(
-        self,
-        streams: Streams,
-        loop: asyncio.AbstractEventLoop,
-        machine: Machine,
-        pauses: Pauses,
-    ) -> None:
-        """Begin soon."""
-        self._loop = loop
-        self._now = machine.monotonic_ns
-        self._pauses = pauses
-        self._steps = steps(streams)
-        # What holds all of it is gone with this step, and with whoever called.
-        next(self._steps)
-        loop.call_soon(self._slice)
-
-    def _slice(self) -> None:
-        began = self._now()
-        for _ in self._steps:
-            if self._now() - began > SLICE_NS:
-                self._loop.call_later(REST_SECONDS, self._slice)
-                break
-        self._pauses.snapshot.add(self._now() - began)
+def dismantle(
+    streams: Streams, loop: asyncio.AbstractEventLoop, machine: Machine, pauses: Pauses
+) -> None:
+    """Let go of a state. Whoever else holds it must have done so before the first slice."""
+    going = steps(streams)
+    next(going)
+    Slices(lambda: next(going, END) is not END, loop, machine, pauses.snapshot).go_on()
 
 
 def steps(streams: Streams) -> Iterator[None]:

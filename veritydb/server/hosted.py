@@ -15,7 +15,7 @@ from veritydb.node.events import Event
 from veritydb.node.node import Node
 from veritydb.server import transfer
 from veritydb.server.config import Config, GroupPart
-from veritydb.server.dismantling import Dismantling
+from veritydb.server.dismantling import dismantle
 from veritydb.server.group import Group
 from veritydb.server.index import Extent, StreamIndex
 from veritydb.server.log import Log
@@ -240,7 +240,7 @@ class Hosted:
         """What was held of the state before a peer's snapshot goes bit by bit."""
         before, self._before = self._before, None
         if before is not None:
-            Dismantling(before, self._loop, self.machine, self._pauses)
+            dismantle(before, self._loop, self.machine, self._pauses)
 
     def missing(self, op: int) -> bool:
         """Whether an op of the log is still to be fetched: a peer's snapshot stands for it."""
