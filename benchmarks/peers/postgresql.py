@@ -194,10 +194,10 @@ class Running(Servers):
         return written
 
     def readers(self) -> Mapping[str, Access]:
-        """Pages by the key, or one copy of all."""
+        """Pages by the key, or one answer that is taken as it comes."""
         return {
             "psycopg, pages of 1,000": self._access("page"),
-            "psycopg, copy": self._access("copy"),
+            "psycopg, one answer": self._access("flow"),
         }
 
     def mix_ways(self, work: Work, stream: str) -> Mapping[str, Measure]:

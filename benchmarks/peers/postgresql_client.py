@@ -22,10 +22,7 @@ COPY_IN = 'COPY events (stream_id, "offset", type, payload) FROM STDIN (FORMAT B
 SELECT = """\
 SELECT "offset", type, payload FROM events
 WHERE stream_id = %b AND "offset" >= %b ORDER BY "offset" LIMIT %b"""
-COPY_OUT = """\
-COPY (SELECT "offset", type, payload FROM events WHERE stream_id = {stream} ORDER BY "offset")
-TO STDOUT (FORMAT BINARY)"""
-
+SELECT_ALL = 'SELECT "offset", type, payload FROM events WHERE stream_id = %b ORDER BY "offset"'
 CHANNEL = "events"
 STRAGGLERS = 0.5
 INSERT_AND_TELL = f"""\
@@ -104,8 +101,8 @@ class Connection:
 def read(hosts: str, way: str, stream: str, contents: Contents) -> None:
     """Read a stream from its beginning."""
     with open_session(hosts) as session, session.cursor(binary=True) as cursor:
-        if way == "copy":
-            read_copy(cursor, number_of(stream), contents)
+        if way == "flow":
+            read_flow(cursor, number_of(stream), contents)
         else:
             read_pages(cursor, number_of(stream), contents)
 
@@ -117,17 +114,15 @@ def read_pages(cursor: psycopg.Cursor, stream: int, contents: Contents) -> None:
         expected = take(rows, expected, contents)
 
 
-def read_copy(cursor: psycopg.Cursor, stream: int, contents: Contents) -> None:
-    """All of it as one answer."""
+def read_flow(cursor: psycopg.Cursor, stream: int, contents: Contents) -> None:
+    """One answer, of which more comes while the first rows are already here."""
     expected = 0
     rows: list[tuple[int, str, bytes]] = []
-    with cursor.copy(COPY_OUT.format(stream=stream)) as copy:
-        copy.set_types(["int8", "text", "bytea"])
-        for row in copy.rows():
-            rows.append(row)
-            if len(rows) == PAGE:
-                expected = take(rows, expected, contents)
-                rows.clear()
+    for row in cursor.stream(SELECT_ALL, (stream,), binary=True, size=PAGE):
+        rows.append(row)
+        if len(rows) == PAGE:
+            expected = take(rows, expected, contents)
+            rows.clear()
     if rows:
         take(rows, expected, contents)
 
