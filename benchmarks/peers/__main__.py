@@ -79,8 +79,9 @@ def main(arguments: list[str]) -> int:
         print("\n".join(f"{work.key}: {work.name}" for work in wanted))
         return 0
     unknown = [one for one in peers if one not in {system.name for system in every}]
-    if unknown or not wanted or (peers and missing) or len(missing) == len(every) - 1:
-        print(f"not measured: {unknown or missing or patterns}", file=sys.stderr)
+    if unknown or not wanted or len(missing) == len(asked) - 1:
+        what = unknown or ([] if wanted else patterns) or list(missing)
+        print(f"nothing to measure: {', '.join(what)}", file=sys.stderr)
         return 2
     end_on_sigterm()
     names = {one.name for one in asked if one.name not in missing}
@@ -127,7 +128,7 @@ def measure(
     print(tables.page(found))
     if given.docs is not None and given.rounds >= ROUNDS:
         tables.publish(found, given.docs)
-    return 1 if failures else 0
+    return 1 if found.not_measured else 0
 
 
 if __name__ == "__main__":

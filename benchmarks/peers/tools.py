@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,6 +59,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 def places(own: Path | None) -> list[Path]:
     """Where programs may be, the most wanted place first."""
     named = [] if own is None else [own, own / "bin", own / "python" / "bin"]
+    beside = Path(sys.executable).parent
     on_path = [Path(one) for one in os.environ.get("PATH", "").split(os.pathsep) if one]
     # The newest of several versions comes first.
     usual = [
@@ -65,7 +67,7 @@ def places(own: Path | None) -> list[Path]:
         for pattern in USUAL
         for path in sorted(Path("/").glob(pattern.lstrip("/")), key=natural, reverse=True)
     ]
-    return [*named, *on_path, *usual]
+    return [*named, beside, *on_path, *usual]
 
 
 def natural(path: Path) -> list[int]:
