@@ -148,25 +148,6 @@ def protocol_factory(serve: Serve) -> Callable[[], Any]:
     return make
 
 
-async def listen(serve: Serve, host: str, port: int) -> asyncio.Server:
-    """Accept connections. Raises OSError if the address cannot be had."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(protocol_factory(serve), host, port)
-
-
-async def connect(host: str, port: int) -> tuple[Any, Gate]:
-    """Connect to a node: (stream, gate). Raises OSError."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Future[Any] = loop.create_future()
-    transport, protocol = await loop.create_connection(
-        lambda: capnp.AsyncIoStream._connect(made.set_result), host, port
-    )
-    stream = await made
-    gate = Gate(transport, loop)
-    protocol.transport = gate
-    return stream, gate
-
-
 async def adopt(sock: Any, serve: Serve) -> None:
     """Serve one connected socket (the server's end of a socket pair)."""
     loop = asyncio.get_running_loop()

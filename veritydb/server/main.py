@@ -21,7 +21,7 @@ from veritydb.server.failures import (
     AddressInUse,
     StartError,
 )
-from veritydb.server.gate import Serve, listen
+from veritydb.server.gate import protocol_factory
 from veritydb.server.heap import give_back_memory
 from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
@@ -80,11 +80,11 @@ def place(error: BaseException) -> str:
     return f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
 
 
-async def bind(serve: Serve, address: str, what: str) -> asyncio.Server:
+async def bind(protocol: Callable[[], Any], address: str, what: str) -> asyncio.Server:
     """Listen on an address. Raises AddressInUse."""
     name, port = split_address(address, what)
     try:
-        return await listen(serve, name, port)
+        return await asyncio.get_running_loop().create_server(protocol, name, port)
     except OSError as error:
         raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
 
@@ -124,9 +124,10 @@ async def listen_all(server: NodeServer, part: NodePart) -> list[asyncio.Server]
     found = []
     if part.peer:
         peer = part.peer_listen or part.peer
-        found.append(await bind(server.peers.serve, peer, f"node {part.name}: peer"))
+        found.append(await bind(server.peers.accept, peer, f"node {part.name}: peer"))
     client = part.client_listen or part.client
-    found.append(await bind(server.clients.serve, client, f"node {part.name}: client"))
+    clients = protocol_factory(server.clients.serve)
+    found.append(await bind(clients, client, f"node {part.name}: client"))
     return found
 
 
