@@ -66,7 +66,7 @@ def test_a_primary_that_is_stopped_hands_over_before_it_ends() -> None:
         leader = scene.cluster.processes[scene.cluster.leader() or ""]
         leader.stop()
         before = scene.world.now
-        while scene.cluster.leader() is None:
+        while scene.cluster.leader() is None:  # noqa: ASYNC110
             await trio.sleep(0.001)
         took.append(scene.world.now - before)
         await client.append("batch")

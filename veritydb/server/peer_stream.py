@@ -29,7 +29,7 @@ from veritydb.vsr.messages import BadMessage, Message, decode, encode
 from veritydb.wire.joining import JOIN_BELOW, Joining
 
 HELLO_SECONDS = 10.0
-# The other side has to take something of what is under way within this time, or it is given up.
+# The other side has to take something of what is under way within this time.
 SILENT_MS = 5_000
 # It says what it has taken when it is so much, or so long after the first of it.
 TELL_BYTES = PEER_QUEUE_BYTES_MAX // 16
@@ -115,10 +115,9 @@ class Outgoing(PeerStream):
         super().__init__(log, PEER_HELLO_BYTES_MAX)
         self.answer: asyncio.Future[Answer] = self.loop.create_future()
         self._hello = hello
-        # Bytes of frames with messages, and when last some of them were taken.
+        # Bytes of frames with messages; and of these, what the other side says it has taken.
         self.sent = 0
         self.taken = 0
-        self._since = 0.0
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio."""
@@ -137,7 +136,7 @@ class Outgoing(PeerStream):
         count = parse_taken(body)
         if not self.taken < count <= self.sent:
             raise BadMessage(f"{count} bytes taken after {self.taken} of {self.sent}")
-        self.taken, self._since = count, self.loop.time()
+        self.taken = count
 
     def connection_lost(self, error: Exception | None) -> None:
         """See asyncio."""
@@ -152,16 +151,9 @@ class Outgoing(PeerStream):
         size = sum(map(len, pieces))
         if self.sent - self.taken + size > PEER_QUEUE_BYTES_MAX:
             return False
-        if self.sent == self.taken:
-            self._since = self.loop.time()
         self.sent += size
         self.write(pieces)
         return True
-
-    def deaf(self) -> bool:
-        """Whether the other side has taken nothing for too long, though something is under way."""
-        waited = self.loop.time() - self._since
-        return self.sent > self.taken and waited * 1000 > SILENT_MS
 
 
 class Incoming(PeerStream):

@@ -23,14 +23,15 @@ from veritydb.server.peer_hello import (
     write_hello,
 )
 from veritydb.server.peer_memory import PeerMemory, enough
-from veritydb.server.peer_stream import Incoming, Outgoing, Pieces, pack
+from veritydb.server.peer_stream import SILENT_MS, Incoming, Outgoing, Pieces, pack
 from veritydb.vsr.events import PeerLost, PeerReached, Received
 from veritydb.vsr.messages import BadMessage, Message
 
 CONNECT_SECONDS = 2.0
 RETRY_FIRST = 0.02
 RETRY_MAX = 0.5
-LOOK_SECONDS = 0.5
+LOOKS = 10
+LOOK_SECONDS = SILENT_MS / 1000 / LOOKS
 
 
 class Link:
@@ -78,16 +79,20 @@ class Link:
             delay = min(delay * 2, RETRY_MAX)
 
     async def _lasts(self, stream: Outgoing) -> None:
-        """Wait until the connection ends, or the other side does not take what it is sent.
+        """Wait until the connection ends, or the other side takes nothing of what is under way.
 
-        That can go on for ever: its end may not be told of, and what stands between may go on
-        taking what nobody gets.
+        That can go on for ever: of its end we may not be told, and what stands between may go on
+        taking what nobody gets. How often we looked is what counts, and not the time: it may have
+        been we who stood still.
         """
+        silent = 0
         while not stream.over.done():
-            if stream.deaf():
+            taken, waits = stream.taken, stream.sent > stream.taken
+            await asyncio.wait([stream.over], timeout=LOOK_SECONDS)
+            silent = silent + 1 if waits and stream.taken == taken else 0
+            if silent == LOOKS:
                 self._peers.log.warning("peer.takes_nothing", peer=self.name)
                 return
-            await asyncio.wait([stream.over], timeout=LOOK_SECONDS)
 
 
 class Peers:
