@@ -34,6 +34,7 @@ class Pipe:
         self._protocol = protocol
         self._sending = sending
         self._choices = world.choices
+        self._closing = False
         self._over = False
         side = connection.sides[number]
         side.stream = self
@@ -47,7 +48,7 @@ class Pipe:
         self._loop.call_soon(self._take, data)
 
     def _take(self, data: bytes) -> None:
-        while data and not self._over:
+        while data and not self._closing:
             room = memoryview(self._protocol.get_buffer(-1))
             piece = data[: len(room)]
             room[: len(piece)] = piece
@@ -56,7 +57,7 @@ class Pipe:
 
     def _end(self) -> None:
         if not self._over:
-            self._over = True
+            self._over = self._closing = True
             self._protocol.connection_lost(None)
 
     # -- what the protocol uses of a transport
@@ -80,12 +81,13 @@ class Pipe:
 
     def is_closing(self) -> bool:
         """See asyncio."""
-        return self._connection.sides[self._number].closed
+        return self._closing
 
     def close(self) -> None:
         """See asyncio."""
+        self._closing = True
         self._connection.close(self._number)
 
     def abort(self) -> None:
-        """See asyncio."""
-        self._connection.close(self._number)
+        """See asyncio. What was written is under way already."""
+        self.close()
