@@ -13,10 +13,17 @@ from veritydb.storage.disk import Buffer, DiskError, DiskFull, NoSuchFile
 
 LOCK = "LOCK"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NOT_KNOWN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 # The kernel takes so many buffers at once, and no more than 2 GiB.
 BUFFERS_MAX = 1024
 WRITE_BYTES_MAX = 1 << 30
 OPEN_FILES_MAX = 8
+# From this size on, what is written does not stay in the kernel's cache: readers of the log's end
+# have it in memory already, and each page that the cache grows by costs more than its copy does.
+UNCACHED_BYTES = 64 << 10
+# Linux 6.14; Python has no name for it.
+RWF_DONTCACHE = 0x80
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
 ZEROS = bytes(1 << 20)
 
@@ -47,6 +54,7 @@ class FileDisk:
         self._writing: dict[str, int] = {}
         # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
         self._sizes: dict[str, int] = {}
+        self._uncached = RWF_DONTCACHE
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -101,17 +109,35 @@ class FileDisk:
         with self._failing("write", name):
             file = self._open(name)
             left = [memoryview(each) for each in buffers if len(each)]
-            while left:
-                count, size = 0, 0
-                while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
-                    size += len(left[count])
-                    count += 1
-                written = os.pwritev(file, left[:count], at)
-                if written <= 0:
-                    raise OSError(errno.EIO, "nothing was written")
-                at += written
-                left = _behind(left, written)
+            end = at + sum(map(len, left))
+            pages_end = end - end % PAGE_BYTES
+            if self._uncached and end - at >= UNCACHED_BYTES:
+                # The last page is filled by the next write, which would have to read it again.
+                whole, left = split(left, pages_end - at)
+                at = self._write(file, whole, at, self._uncached)
+            at = self._write(file, left, at)
             self._sizes[name] = max(self._sizes[name], at)
+
+    def _write(self, file: int, left: list[memoryview], at: int, flags: int = 0) -> int:
+        """Write all of the buffers and return where they end."""
+        while left:
+            count, size = 0, 0
+            while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
+                size += len(left[count])
+                count += 1
+            try:
+                written = os.pwritev(file, left[:count], at, flags)
+            except OSError as error:
+                if not flags or error.errno not in NOT_KNOWN:
+                    raise
+                # An older kernel, or a file system that has no such thing.
+                self._uncached = flags = 0
+                continue
+            if written <= 0:
+                raise OSError(errno.EIO, "nothing was written")
+            at += written
+            left = split(left, written)[1]
+        return at
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
@@ -251,13 +277,14 @@ def _fail(verb: str, name: str, error: OSError) -> NoReturn:
     raise DiskError(f"cannot {verb} {name}: {reason}") from error
 
 
-def _behind(buffers: list[memoryview], written: int) -> list[memoryview]:
-    """Return what is left of buffers after a write that may have ended in the midst of one."""
+def split(buffers: list[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
+    """Return the first `size` bytes of buffers, and what is behind them."""
     for index, buffer in enumerate(buffers):
-        if written < len(buffer):
-            return [buffer[written:], *buffers[index + 1 :]]
-        written -= len(buffer)
-    return []
+        if size < len(buffer):
+            first = [*buffers[:index], buffer[:size]] if size else buffers[:index]
+            return first, [buffer[size:], *buffers[index + 1 :]]
+        size -= len(buffer)
+    return buffers, []
 
 
 def _sync_folder(folder: Path) -> None:
