@@ -24,33 +24,15 @@ class Room:
 
 
 class Gate(Joining):
-    """Stands in for a transport between asyncio and pycapnp's protocol object."""
+    """A transport whose reading side can be held."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(transport, loop)
         self._held = False
-        self._reading = False
-        self._pausing = False
         self._promised = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     # -- reading
-
-    def pause_reading(self) -> None:
-        """As the protocol asks for it, if it still does two passes of the loop later.
-
-        pycapnp asks after everything it has read and takes it back in the next pass. To obey each
-        time would be two system calls per message. What comes meanwhile, it keeps.
-        """
-        self._reading = False
-        if not self._pausing:
-            self._pausing = True
-            self._loop.call_soon(self._loop.call_soon, self._pause)
-
-    def _pause(self) -> None:
-        self._pausing = False
-        if not self._reading:
-            self._transport.pause_reading()
 
     def resume_reading(self) -> None:
         """As the protocol asks for it; nothing happens while the gate is held."""

@@ -1,7 +1,8 @@
 """A transport that joins small writes: what pycapnp's streams write through, on both sides.
 
 pycapnp hands each piece of a message to the transport by itself, which would be a system call each.
-What one pass of the loop writes goes out together.
+What one pass of the loop writes goes out together. And it stops the transport after everything that
+it has read, to let it go on in the next pass: that would be two more.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ FLUSH_AT = 256 << 10
 
 
 class Joining:
-    """Stands in for a transport. pycapnp writes every piece of a message by itself."""
+    """Stands in for a transport between asyncio and pycapnp's protocol object."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Write to `transport`."""
@@ -22,10 +23,29 @@ class Joining:
         self._pieces: list[bytes] = []
         self._size = 0
         self._scheduled = False
+        self._reading = False
 
     def __getattr__(self, name: str) -> Any:
-        """All that is not about writing is the transport's own."""
+        """All that is not told here is the transport's own."""
         return getattr(self._transport, name)
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        """Stop, if asked for the second time: then something has come that is not wanted yet.
+
+        pycapnp asks again whenever that happens, and keeps the few bytes that it was given.
+        """
+        if not self._reading:
+            self._transport.pause_reading()
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        self._reading = True
+        self._transport.resume_reading()
+
+    # -- writing
 
     def write(self, data: bytes) -> None:
         """Write soon: together with the rest of this pass of the loop."""
