@@ -12,7 +12,7 @@ from typing import Any
 
 import capnp
 
-from veritydb.wire.joining import Joining
+from veritydb.wire.joining import ASKED_IN_VAIN, Joining
 
 UNSENT_MAX = 8 << 20
 
@@ -36,7 +36,7 @@ class Gate(Joining):
 
     def resume_reading(self) -> None:
         """As the protocol asks for it; nothing happens while the gate is held."""
-        self._reading = True
+        self._asked = 0
         if not self._held:
             self._transport.resume_reading()
 
@@ -50,7 +50,7 @@ class Gate(Joining):
         """Read on, if the protocol wants to."""
         if self._held:
             self._held = False
-            if self._reading and not self._transport.is_closing():
+            if self._asked <= ASKED_IN_VAIN and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     # -- writing

@@ -11,6 +11,7 @@ from typing import Any
 
 JOIN_BELOW = 32 << 10
 FLUSH_AT = 256 << 10
+ASKED_IN_VAIN = 2
 
 
 class Joining:
@@ -23,7 +24,7 @@ class Joining:
         self._pieces: list[bytes] = []
         self._size = 0
         self._scheduled = False
-        self._reading = False
+        self._asked = ASKED_IN_VAIN + 1
 
     def __getattr__(self, name: str) -> Any:
         """All that is not told here is the transport's own."""
@@ -32,17 +33,18 @@ class Joining:
     # -- reading
 
     def pause_reading(self) -> None:
-        """Stop, if asked for the second time: then something has come that is not wanted yet.
+        """Stop, if asked for the third time: then something has come that is not wanted yet.
 
-        pycapnp asks again whenever that happens, and keeps the few bytes that it was given.
+        pycapnp asks twice for all that it has read, and again whenever more comes before it wants
+        that; the few bytes that it is given then it keeps.
         """
-        if not self._reading:
+        self._asked += 1
+        if self._asked > ASKED_IN_VAIN:
             self._transport.pause_reading()
-        self._reading = False
 
     def resume_reading(self) -> None:
         """Go on."""
-        self._reading = True
+        self._asked = 0
         self._transport.resume_reading()
 
     # -- writing
