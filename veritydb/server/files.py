@@ -106,17 +106,19 @@ class FileDisk:
 
     def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
         """See `Disk`."""
-        with self._failing("write", name):
+        # Here and in `sync` without a `with`: they are most of what is done per op.
+        try:
             file = self._open(name)
             left = [memoryview(each) for each in buffers if len(each)]
             end = at + sum(map(len, left))
-            pages_end = end - end % PAGE_BYTES
             if self._uncached and end - at >= UNCACHED_BYTES:
                 # The last page is filled by the next write, which would have to read it again.
-                whole, left = split(left, pages_end - at)
+                whole, left = split(left, end - end % PAGE_BYTES - at)
                 at = self._write(file, whole, at, self._uncached)
-            at = self._write(file, left, at)
-            self._sizes[name] = max(self._sizes[name], at)
+            self._write(file, left, at)
+        except OSError as error:
+            _fail("write", name, error)
+        self._sizes[name] = max(self._sizes[name], end)
 
     def _write(self, file: int, left: list[memoryview], at: int, flags: int = 0) -> int:
         """Write all of the buffers and return where they end."""
@@ -141,8 +143,10 @@ class FileDisk:
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
-        with self._failing("sync", name):
+        try:
             os.fdatasync(self._open(name))
+        except OSError as error:
+            _fail("sync", name, error)
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
