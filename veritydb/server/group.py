@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from veritydb.node import effects as fx
-from veritydb.node.events import Event, Submitted
+from veritydb.node.events import Event, Submitted, SubmittedTogether
 from veritydb.node.node import Node
 from veritydb.server.log import Log
 from veritydb.server.machine import MACHINE, Machine
@@ -114,6 +114,7 @@ class Group:
         self._wall, self._now = machine.wall_ns, machine.monotonic_ns
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
+        self._submitted: list[Submitted] = []
         self._stepping = False
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -254,12 +255,19 @@ class Group:
             self.tick()
         self.counters.submitted += 1
         token, future = self._wait(timeout_ms)
-        self.post(Submitted(token, entry))
+        if not self._submitted:
+            # With all that comes in this pass of the loop it is one step, and one op.
+            self._loop.call_soon(self._hand_over)
+        self._submitted.append(Submitted(token, entry))
         answer = await future
         if isinstance(answer, Refused):
             raise answer
         outcome: Outcome = answer
         return outcome
+
+    def _hand_over(self) -> None:
+        requests, self._submitted = self._submitted, []
+        self.post(SubmittedTogether(tuple(requests)))
 
     async def read_index(self, timeout_ms: int) -> None:
         """Wait until what was committed when this was called is applied here. Raises Refused."""
