@@ -29,6 +29,8 @@ SLOW_NS = 5_000_000
 # Without a tick for so long the node's idea of the time is no good to stamp an entry with.
 STALE_NS = 100_000_000
 APPLIERS_KEPT = 64
+# Projections and consumers look for themselves when they start.
+UNHEARD = frozenset((fx.WakeProjection, fx.WakeConsumer))
 
 REASONS = {
     fx.RefuseReason.NOT_PRIMARY: EdgeCode.NOT_PRIMARY,
@@ -141,32 +143,32 @@ class Group:
 
     def _run(self) -> None:
         self._stepping = True
+        counters, now, perform = self.counters, self._now, self._perform
         try:
             while self._queue and not self.failed:
                 event = self._queue.popleft()
-                began = self._now()
-                effects = self.node.step(event)
-                for effect in effects:
-                    self._perform[type(effect)](effect)
-                self._count(self._now() - began)
+                began = now()
+                for effect in self.node.step(event):
+                    kind = type(effect)
+                    if kind not in UNHEARD:
+                        perform[kind](effect)
+                took = now() - began
+                counters.steps += 1
+                if took > counters.longest_step_ns:
+                    counters.longest_step_ns = took
+                if took > SLOW_NS:
+                    counters.slow_steps += 1
         except Exception as error:
             # Half performed effects cannot be taken back: nothing may follow them.
             self.failed = True
             self._world.crashed(error)
         finally:
             self._stepping = False
-        if self.node.applied != self._applied:
-            self._applied = self.node.applied
-            self._world.applied(self._applied)
+        applied = self.node.applied
+        if applied != self._applied:
+            self._applied = applied
+            self._world.applied(applied)
             self._wake_appliers()
-
-    def _count(self, took: int) -> None:
-        counters = self.counters
-        counters.steps += 1
-        if took > counters.longest_step_ns:
-            counters.longest_step_ns = took
-        if took > SLOW_NS:
-            counters.slow_steps += 1
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         world = self._world
@@ -194,8 +196,6 @@ class Group:
             fx.ReadIndexReady: lambda e: self._resolve(e.token, e.commit),
             fx.RoleChanged: self._role_changed,
             fx.Halt: self._halt,
-            fx.WakeProjection: nobody,
-            fx.WakeConsumer: nobody,
         }
 
     def tick(self) -> None:
@@ -353,7 +353,3 @@ class Group:
         self._log.error("halted", group=self.number, reason=effect.reason)
         self.failed = True
         self._world.halt(effect)
-
-
-def nobody(_effect: object) -> None:
-    """Wake nobody: projections and consumers look for themselves when they start."""
