@@ -18,7 +18,7 @@ SIM_WHAT = $(if $(SHRINK)$(SEED),$(SIM_ONE),$(SIM_TIME))
 CHECKED := $(wildcard veritydb simulation shell_simulation nemesis)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types cluster sim shell-sim canaries model-check mutants storage-check nemesis bench golden clean
+.PHONY: help install demo test check lint types cluster sim shell-sim canaries model-check mutants storage-check nemesis bench bench-peers bench-scale golden clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,6 +78,15 @@ nemesis: install ## Faults of all kinds around real nodes at work; MINUTES=10 EV
 
 bench: install ## Measure
 	$(BIN)/python -m benchmarks
+
+bench-peers: install ## Measure beside others: ROUNDS=5 PEERS=etcd,jetstream,postgresql WORKLOADS=core RESUME=1
+	$(BIN)/python -m benchmarks.peers --docs docs $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(PEERS),--peers $(PEERS)) $(if $(WORKLOADS),--workloads '$(WORKLOADS)') \
+		$(if $(RESUME),--resume)
+
+bench-scale: install ## Measure faults in a row, full load and growth: ONLY='SIG*' SMALL=1 MINUTES=30 AGAIN=1
+	$(BIN)/python -m benchmarks.scale $(if $(SMALL),--small) $(if $(AGAIN),--again) \
+		$(if $(filter command% env%,$(origin MINUTES)),--minutes $(MINUTES)) $(if $(ONLY),--only '$(ONLY)')
 
 golden: install ## Add missing golden files; read the diff before you commit it
 	VERITYDB_GOLDEN=write $(BIN)/python -m pytest tests/golden

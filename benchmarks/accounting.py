@@ -10,8 +10,9 @@ import msgspec
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 # Fields of /proc/PID/stat after the name, which may itself hold blanks and parentheses.
-USER_FIELD = 11
-SYSTEM_FIELD = 12
+PARENT_FIELD = 1
+# User and system time, of the process and of its children that have ended.
+TIME_FIELDS = slice(11, 15)
 # Fields of a line of /proc/diskstats.
 SECTORS_WRITTEN_FIELD = 9
 FLUSHES_FIELD = 18
@@ -38,7 +39,7 @@ class Window:
     """Begins where it is made; `cost` says what has been used since."""
 
     def __init__(self, pids: Sequence[int], directory: Path) -> None:
-        """Watch some processes, and the disk under a directory."""
+        """Watch some processes with all that they start, and the disk under a directory."""
         self._pids = tuple(pids)
         self._disk = os.stat(directory).st_dev
         self._began = self._sample()
@@ -56,11 +57,12 @@ class Window:
         )
 
     def _sample(self) -> "_Sample":
+        pids = with_descendants(self._pids)
         disk = disk_counters(self._disk)
-        written = [written_by(pid) for pid in self._pids]
+        written = [written_by(pid) for pid in pids]
         return _Sample(
             at=time.monotonic(),
-            cpu=sum(cpu_seconds(pid) for pid in self._pids),
+            cpu=sum(map(cpu_seconds, pids)),
             busy=machine_busy_seconds(),
             written=None if None in written else sum(filter(None, written)),
             disk_written=disk[0],
@@ -82,12 +84,30 @@ def _difference(after: int | None, before: int | None) -> int | None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used, all its threads together; 0 if there is none."""
+    """Processor time that a process and its children that have ended have used; 0 if it is gone."""
+    return sum(map(int, _stat(pid)[TIME_FIELDS])) / TICKS_PER_SECOND
+
+
+def _stat(pid: int) -> list[str]:
     try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    return (int(fields[USER_FIELD]) + int(fields[SYSTEM_FIELD])) / TICKS_PER_SECOND
+        return []
+
+
+def with_descendants(pids: Sequence[int]) -> list[int]:
+    """Processes, and all that descend from them."""
+    children: dict[int, list[int]] = {}
+    for entry in PROC.iterdir():
+        if entry.name.isdigit() and (stat := _stat(int(entry.name))):
+            children.setdefault(int(stat[PARENT_FIELD]), []).append(int(entry.name))
+    found: list[int] = []
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        found.append(pid)
+        waiting += children.get(pid, [])
+    return found
 
 
 def machine_busy_seconds() -> float:
@@ -106,6 +126,12 @@ def written_by(pid: int) -> int | None:
 def resident_bytes(pid: int) -> int | None:
     """Memory a process holds now."""
     kib = _field(PROC / str(pid) / "status", "VmRSS:")
+    return None if kib is None else kib * 1024
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Memory a process holds now, with its share of what it has in common with others."""
+    kib = _field(PROC / str(pid) / "smaps_rollup", "Pss:")
     return None if kib is None else kib * 1024
 
 

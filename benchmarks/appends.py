@@ -1,14 +1,14 @@
 """Appends: what is measured, and one measurement of it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from benchmarks import accounting
 from benchmarks.accounting import Cost, Window
-from benchmarks.clients import SPARE_SECONDS, Clients
-from benchmarks.cluster import NODES, Cluster
+from benchmarks.clients import SPARE_SECONDS, Clients, Measured
+from benchmarks.cluster import NODES
 from benchmarks.figures import Latency, latency
 from benchmarks.tasks import Append, Appending
 
@@ -37,7 +37,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             plural = "s" if self.clients > 1 else ""
             text = f"batches of {self.batch:,}, {self.clients} client{plural}"
         elif self.lanes == 1:
-            text = "1 in sequence"
+            text = f"{self.clients} clients in sequence" if self.clients > 1 else "1 in sequence"
         else:
             joined = "coalescing" if self.coalesce else "coalescing off"
             text = f"{self.lanes} in flight, {joined}"
@@ -77,15 +77,15 @@ def workloads() -> Iterator[Workload]:
                 yield Workload(clients=clients, batch=batch, payload_bytes=payload_bytes)
 
 
-def measure(workload: Workload, cluster: Cluster, clients: Clients, seconds: float) -> Appended:
+def measure(workload: Workload, cluster: Measured, clients: Clients, seconds: float) -> Appended:
     """Measure once."""
-    used = clients.take(workload.clients)
     prefix = f"bench-{time.time_ns():x}"
-    for number, client in enumerate(used):
+    tasks = []
+    for number in range(workload.clients):
         lanes = [f"{prefix}-{number}-{lane}" for lane in range(workload.lanes)]
         if workload.coalesce:
             lanes = lanes[:1] * workload.lanes
-        client.begin(
+        tasks.append(
             Append(
                 url=cluster.url,
                 lanes=tuple(lanes),
@@ -96,6 +96,16 @@ def measure(workload: Workload, cluster: Cluster, clients: Clients, seconds: flo
                 seconds=seconds,
             )
         )
+    return together(tasks, cluster, clients, seconds)
+
+
+def together(
+    tasks: Sequence[msgspec.Struct], cluster: Measured, clients: Clients, seconds: float
+) -> Appended:
+    """Have each task done by a client of its own, all in one window after `WARM_SECONDS`."""
+    used = clients.take(len(tasks))
+    for client, task in zip(used, tasks, strict=True):
+        client.begin(task)
     for client in used:
         client.wait_ready()
     begin = time.monotonic() + LEAD_SECONDS

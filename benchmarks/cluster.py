@@ -4,13 +4,15 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks import view
 from benchmarks.processes import Child, ChildFailed, Family
-from veritydb.client.values import NodeStatus
+from veritydb.client.sync import Client
+from veritydb.client.values import GroupStatus, NodeStatus
 
 HOST = "127.0.0.1"
 NODES = 3
@@ -23,6 +25,7 @@ POLL_SECONDS = 0.02
 CONFIG = """\
 [cluster]
 name = "benchmark"
+{settings}
 {nodes}
 [[groups]]
 number = 0
@@ -43,24 +46,53 @@ region = "au-syd"
 """
 
 
-class Cluster:
-    """A cluster at default settings. `nodes` are its processes by name."""
+class Places(Protocol):
+    """Where nodes are to run."""
 
-    def __init__(self, directory: Path, family: Family) -> None:
-        """Stamp three data directories and start their nodes."""
+    def addresses(self) -> list[tuple[str, str]]:
+        """Where each node is found by clients and by its peers."""
+
+    def command(self, number: int) -> list[str]:
+        """What comes before the arguments of Python to have a node run there."""
+
+
+class Loopback:
+    """All of them as they are started, with ports of 127.0.0.1."""
+
+    def addresses(self) -> list[tuple[str, str]]:
+        """Two free ports for each."""
+        ports = [f"{HOST}:{port}" for port in free_ports(2 * NODES)]
+        return list(zip(ports[::2], ports[1::2], strict=True))
+
+    def command(self, number: int) -> list[str]:
+        """Nothing more to do."""
+        return []
+
+
+class Cluster:
+    """A cluster, by default at default settings. `nodes` are its processes by name."""
+
+    def __init__(
+        self,
+        directory: Path,
+        family: Family,
+        *,
+        settings: str = "",
+        places: Places | None = None,
+    ) -> None:
+        """Stamp three data directories and start their nodes. `settings` is TOML."""
         self.directory = directory
         self.addresses: dict[str, str] = {}
         self.nodes: dict[str, Child] = {}
         self._family = family
-        ports = free_ports(2 * NODES)
+        self._places = places or Loopback()
         texts = []
-        for number in range(NODES):
-            name = f"node-{number + 1}"
-            client, peer = (f"{HOST}:{port}" for port in ports[2 * number : 2 * number + 2])
+        for number, (client, peer) in enumerate(self._places.addresses(), 1):
+            name = f"node-{number}"
             self.addresses[name] = client
             texts.append(NODE.format(name=name, client=client, peer=peer))
         self._config = directory / "cluster.toml"
-        self._config.write_text(CONFIG.format(nodes="".join(texts)))
+        self._config.write_text(CONFIG.format(settings=settings, nodes="".join(texts)))
         for name in self.addresses:
             self._stamp(name)
         for name in self.addresses:
@@ -77,9 +109,10 @@ class Cluster:
         """The processes of the nodes."""
         return [node.pid for node in self.nodes.values()]
 
-    def _node(self, command: str, name: str) -> Child:
-        options = ["--config", str(self._config), "--node", name]
+    def _node(self, command: str, name: str, more: Sequence[str] = ()) -> Child:
+        options = ["--config", str(self._config), "--node", name, *more]
         arguments = [
+            *self._places.command(list(self.addresses).index(name)),
             "-m",
             "veritydb.cli",
             "--debug",
@@ -94,11 +127,25 @@ class Cluster:
         """A node's data directory."""
         return self.directory / name
 
-    def _stamp(self, name: str) -> None:
-        stamping = self._family.add(self._node("init", name))
+    def log(self, name: str) -> str:
+        """What a node has printed in all of its lives."""
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def _stamp(self, name: str, more: Sequence[str] = ()) -> None:
+        stamping = self._family.add(self._node("init", name, more))
         wait_until(lambda: not stamping.alive, f"{name} to be stamped", INIT_SECONDS)
         if not (self.data(name) / "node.toml").exists():
             raise ChildFailed(stamping.last_words())
+
+    def replace(self, name: str) -> None:
+        """Give a node that does not run an empty disk, and new incarnations for it."""
+        assert not self.nodes[name].alive
+        shutil.rmtree(self.data(name))
+        others = ",".join(self.addresses[one] for one in self.addresses if one != name)
+        index = list(self.addresses).index(name)
+        with Client(f"veritydb://{others}") as db:
+            given = [f"{group}={db.replace(group, index)}" for group in (0, GROUP)]
+        self._stamp(name, [part for one in given for part in ("--incarnation", one)])
 
     def start(self, name: str) -> None:
         """Start a node, the first time or again."""
@@ -117,7 +164,7 @@ class Cluster:
             if not node.alive:
                 raise ChildFailed(node.last_words())
         statuses = self.statuses()
-        groups = [group for status in statuses for group in status.groups if group.group == GROUP]
+        groups = regional(statuses)
         return (
             all(status.reachable and status.ready for status in statuses)
             and len(groups) == NODES
@@ -129,12 +176,7 @@ class Cluster:
         """Wait until all are ready and hold the same prefix of the log."""
 
         def caught_up() -> bool:
-            commits = {
-                group.commit
-                for status in self.statuses()
-                for group in status.groups
-                if group.group == GROUP
-            }
+            commits = {group.commit for group in regional(self.statuses())}
             return self._is_ready() and len(commits) == 1
 
         wait_until(caught_up, "the nodes to catch up", seconds)
@@ -150,6 +192,11 @@ class Cluster:
             words = "; ".join(node.last_words() for node in self.nodes.values())
             raise ChildFailed(f"no node says that it is the primary: {words}")
         return best[1]
+
+
+def regional(statuses: Iterable[NodeStatus]) -> list[GroupStatus]:
+    """What the nodes that answer say of the region's group."""
+    return [group for status in statuses for group in status.groups if group.group == GROUP]
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float) -> None:
@@ -174,11 +221,13 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def fresh_cluster(parent: Path | None) -> Iterator[Cluster]:
+def fresh_cluster(
+    parent: Path | None, *, settings: str = "", places: Places | None = None
+) -> Iterator[Cluster]:
     """A cluster that leaves nothing behind, neither processes nor files."""
     directory = Path(tempfile.mkdtemp(prefix="veritydb-bench-", dir=parent))
     try:
         with Family() as family:
-            yield Cluster(directory, family)
+            yield Cluster(directory, family, settings=settings, places=places)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -62,7 +62,7 @@ def conditions(directory: Path, rounds: int, seconds: float, note: str = "") -> 
 
 def git(*arguments: str) -> str:
     """What git says about the code; empty outside of a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):

@@ -15,6 +15,8 @@ from crc32c import crc32c
 
 import veritydb.aio
 from benchmarks import accounting, payloads
+from benchmarks.spread import soak, spread
+from benchmarks.streams import open_stream
 from benchmarks.tasks import (
     Acknowledged,
     Answer,
@@ -27,19 +29,18 @@ from benchmarks.tasks import (
     Fill,
     Numbers,
     Ready,
+    Soak,
+    Spread,
     Steady,
     Task,
     read_task,
     to_line,
 )
-from veritydb.aio import AsyncClient, AsyncStream
+from veritydb.aio import AsyncStream
 from veritydb.client.values import RecordedEvent
 from veritydb.types.errors import VerityError
 from veritydb.types.event import Event
-from veritydb.types.labels import DataClass, Region
 
-TENANT = 1
-REGION = Region("au-syd")
 PAUSE_AFTER_ERROR_S = 0.01
 ERRORS_KEPT = 3
 PIECE = 1000
@@ -69,11 +70,6 @@ async def hear() -> bytes:
     finally:
         loop.remove_reader(sys.stdin.fileno())
     return sys.stdin.buffer.readline()
-
-
-async def open_stream(db: AsyncClient, name: str) -> AsyncStream:
-    """Create a PHI stream in the region, or find it."""
-    return await db.create_stream(name, tenant=TENANT, data_class=DataClass.PHI, placement=REGION)
 
 
 class Tally:
@@ -247,6 +243,10 @@ async def do(task: Task) -> Answer:
             return await fill(task)
         case CatchUp():
             return await catch_up(task)
+        case Spread():
+            return await spread(task)
+        case Soak():
+            return await soak(task, lambda: answer(Ready()), hear)
         case Steady():
             return await steady(task)
         case Check():

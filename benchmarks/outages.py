@@ -3,7 +3,8 @@
 import signal
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -50,24 +51,42 @@ class Restart(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
 
 
-def measure(cluster: Cluster, clients: Clients, fault: signal.Signals) -> Outage:
-    """Kill or stop the primary under a client that appends in sequence."""
+class Fault(NamedTuple):
+    """What happens to a node, and what lets it return."""
+
+    strike: Callable[[Cluster, str], None]
+    heal: Callable[[Cluster, str], None]
+
+
+def signalled(number: signal.Signals) -> Callable[[Cluster, str], None]:
+    """Send a node a signal."""
+    return lambda cluster, name: cluster.nodes[name].signal(number)
+
+
+def start_again(cluster: Cluster, name: str) -> None:
+    """Start a node that was killed."""
+    cluster.nodes[name].kill()
+    cluster.start(name)
+
+
+KILLED = Fault(signalled(signal.SIGKILL), start_again)
+STOPPED = Fault(signalled(signal.SIGSTOP), signalled(signal.SIGCONT))
+
+
+def measure(cluster: Cluster, clients: Clients, fault: Fault) -> Outage:
+    """Do something to the primary under a client that appends in sequence."""
     [client] = clients.take(1)
     stream = begin_steady(cluster, client)
     time.sleep(BEFORE_SECONDS)
     primary = cluster.primary()
     struck = time.monotonic()
-    cluster.nodes[primary].signal(fault)
+    fault.strike(cluster, primary)
     time.sleep(AFTER_SECONDS)
     client.go_on()
     told = time.monotonic()
     seen = client.result(Acknowledged, SPARE_SECONDS)
     began = time.monotonic()
-    if fault is signal.SIGKILL:
-        cluster.nodes[primary].kill()
-        cluster.start(primary)
-    else:
-        cluster.nodes[primary].signal(signal.SIGCONT)
+    fault.heal(cluster, primary)
     cluster.wait_caught_up(RETURN_SECONDS)
     returned = time.monotonic() - began
     lost, duplicated = check(cluster, client, stream, seen)
@@ -120,16 +139,28 @@ def measure_restart(cluster: Cluster, clients: Clients, events: int) -> Restart:
         payload_bytes=PAYLOAD_BYTES,
     )
     client.do(fill, Content, FILL_SECONDS)
+    return kill_and_start(cluster, client, events)
+
+
+def kill_and_start(
+    cluster: Cluster,
+    client: Client,
+    events: int,
+    forget: Callable[[], object] = lambda: None,
+    seconds: float = RETURN_SECONDS,
+) -> Restart:
+    """Kill a backup and start it, then all nodes. `forget` empties the system's memory of files."""
     cluster.wait_caught_up(RETURN_SECONDS)
-    node_s, node_cpu_s = restart_backup(cluster)
+    node_s, node_cpu_s = restart_backup(cluster, forget, seconds)
     stream = begin_steady(cluster, client)
     time.sleep(BEFORE_SECONDS)
     for node in cluster.nodes.values():
         node.kill()
+    forget()
     started = time.monotonic()
     for name in cluster.addresses:
         cluster.start(name)
-    cluster.wait_ready(RETURN_SECONDS)
+    cluster.wait_ready(seconds)
     time.sleep(BEFORE_SECONDS)
     client.go_on()
     seen = client.result(Acknowledged, SPARE_SECONDS)
@@ -144,13 +175,16 @@ def measure_restart(cluster: Cluster, clients: Clients, events: int) -> Restart:
     )
 
 
-def restart_backup(cluster: Cluster) -> tuple[float, float]:
+def restart_backup(
+    cluster: Cluster, forget: Callable[[], object], seconds: float
+) -> tuple[float, float]:
     """Kill and start a backup; return the seconds until it is ready, and its processor time."""
     primary = cluster.primary()
     backup = next(name for name in cluster.nodes if name != primary)
     cluster.nodes[backup].kill()
+    forget()
     began = time.monotonic()
     cluster.start(backup)
     window = Window([cluster.nodes[backup].pid], cluster.directory)
-    cluster.wait_ready(RETURN_SECONDS)
+    cluster.wait_ready(seconds)
     return time.monotonic() - began, window.cost().cpu_s

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -23,20 +23,43 @@ class ChildFailed(Exception):
 class Child:
     """One process of ours. What it prints is kept in a file."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
-        """Start `python COMMAND...` in a session of its own, where no Ctrl-C reaches it."""
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        program: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Start `PROGRAM COMMAND...` in a session of its own, where no Ctrl-C reaches it.
+
+        `environment` is added to ours, and `user` is who runs it if we may choose.
+        """
         self.name = name
         self.log = log
+        self._environment = {**os.environ, **(environment or {})}
+        self._user = user
         with log.open("ab") as output:
-            self._process = self._start([sys.executable, *command], output)
+            self._process = self._start([program, *command], output)
 
     def _start(self, command: list[str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
+        return self._spawn(command, subprocess.DEVNULL, output, output)
+
+    def _spawn(
+        self, command: list[str], stdin: int, stdout: int | IO[bytes], stderr: IO[bytes]
+    ) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=self._environment,
             start_new_session=True,
+            user=self._user,
+            group=self._user,
+            extra_groups=None if self._user is None else [],
         )
 
     @property
@@ -81,22 +104,24 @@ class Child:
 class Talker(Child):
     """A child that is told lines and answers with lines; it ends when nobody talks to it."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        *,
+        program: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it."""
-        super().__init__(name, command, log)
+        super().__init__(name, command, log, program=program, environment=environment)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
         self._rest = b""
 
     def _start(self, command: list[str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            start_new_session=True,
-        )
+        return self._spawn(command, subprocess.PIPE, subprocess.PIPE, output)
 
     def say(self, line: bytes) -> None:
         """Hand it a line. Raises ChildFailed if it has ended."""

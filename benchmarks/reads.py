@@ -3,8 +3,7 @@
 import msgspec
 
 from benchmarks.accounting import Window
-from benchmarks.clients import Clients
-from benchmarks.cluster import Cluster
+from benchmarks.clients import Clients, Measured
 from benchmarks.processes import ChildFailed
 from benchmarks.tasks import CatchUp, Content, Fill
 
@@ -20,9 +19,10 @@ class Read(msgspec.Struct, frozen=True, kw_only=True):
     events_per_s: float
     server_cpu_us: float
     client_cpu_us: float
+    others_cores: float | None = None
 
 
-def fill(cluster: Cluster, clients: Clients, events: int, payload_bytes: int) -> Content:
+def fill(cluster: Measured, clients: Clients, events: int, payload_bytes: int) -> Content:
     """Write the stream that is going to be read."""
     [client] = clients.take(1)
     task = Fill(
@@ -36,7 +36,7 @@ def fill(cluster: Cluster, clients: Clients, events: int, payload_bytes: int) ->
 
 
 def measure(
-    cluster: Cluster, clients: Clients, written: Content, payload_bytes: int, *, batches: bool
+    cluster: Measured, clients: Clients, written: Content, payload_bytes: int, *, batches: bool
 ) -> Read:
     """Read it once, by event objects or by columns."""
     [client] = clients.take(1)
@@ -51,4 +51,5 @@ def measure(
         events_per_s=read.events / read.seconds,
         server_cpu_us=cost.cpu_s / read.events * 1e6,
         client_cpu_us=read.cpu_s / read.events * 1e6,
+        others_cores=(cost.busy_s - cost.cpu_s - read.cpu_s) / cost.seconds,
     )

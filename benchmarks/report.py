@@ -191,13 +191,13 @@ def page(results: Results) -> str:
     return "\n".join([*describe(results), *tables(results)]).rstrip() + "\n"
 
 
-def put_into(text: str, measured: str) -> str:
+def put_into(text: str, measured: str, begin: str = BEGIN, end: str = END) -> str:
     """Replace what stands between the markers of a page. Raises ValueError if they are missing."""
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the page has no place for figures: {BEGIN} ... {END}")
-    return f"{head}{BEGIN}\n\n{measured.strip()}\n\n{END}{tail}"
+    head, found, rest = text.partition(begin)
+    _, ended, tail = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"the page has no place for figures: {begin} ... {end}")
+    return f"{head}{begin}\n\n{measured.strip()}\n\n{end}{tail}"
 
 
 def update(path: Path, results: Results) -> None:

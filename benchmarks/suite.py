@@ -1,6 +1,5 @@
 """The whole of what is measured, in rounds."""
 
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,8 +16,8 @@ from benchmarks.processes import ChildFailed, Family
 from benchmarks.results import AppendRow, OutageRow, ReadRow, RestartRow, Results
 
 FAULTS = {
-    "SIGKILL": signal.SIGKILL,
-    "SIGSTOP": signal.SIGSTOP,
+    "SIGKILL": outages.KILLED,
+    "SIGSTOP": outages.STOPPED,
 }
 PAYLOADS = (256, 1024)
 
@@ -136,7 +135,7 @@ def measure_reads(
         row.runs.append(once)
 
 
-def measure_outages(name: str, fault: signal.Signals, plan: Plan, found: Results) -> None:
+def measure_outages(name: str, fault: outages.Fault, plan: Plan, found: Results) -> None:
     """One fault, several times, on one cluster: each time it hits whoever is the primary then."""
     row = OutageRow(name=name, runs=[])
     found.outages.append(row)

@@ -41,6 +41,33 @@ class Steady(msgspec.Struct, frozen=True, kw_only=True, tag="steady"):
     payload_bytes: int
 
 
+class Spread(msgspec.Struct, frozen=True, kw_only=True, tag="spread"):
+    """Append so many events in all to so many streams, which are made if they are not there.
+
+    Single events (`batch` 1) of a stream are in flight together and coalesce. There are `lanes`
+    streams at work at a time.
+    """
+
+    url: str
+    stream: str
+    streams: int
+    events: int
+    batch: int
+    lanes: int
+    payload_bytes: int
+
+
+class Soak(msgspec.Struct, frozen=True, kw_only=True, tag="soak"):
+    """Keep every lane busy, each going round `streams` of its own, until the next line comes."""
+
+    url: str
+    stream: str
+    streams: int
+    lanes: int
+    batch: int
+    payload_bytes: int
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True, tag="check"):
     """Read the numbers back that a `Steady` has appended."""
 
@@ -48,7 +75,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, tag="check"):
     stream: str
 
 
-Task = Append | Fill | CatchUp | Steady | Check
+Task = Append | Fill | CatchUp | Spread | Soak | Steady | Check
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
@@ -76,6 +103,24 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, tag="content"):
     cpu_s: float
 
 
+class Spreading(msgspec.Struct, frozen=True, kw_only=True, tag="spreading"):
+    """What was appended, and what that took."""
+
+    events: int
+    seconds: float
+    cpu_s: float
+
+
+class Soaked(msgspec.Struct, frozen=True, kw_only=True, tag="soaked"):
+    """What was acknowledged, and the longest time in which nothing was."""
+
+    events: int
+    seconds: float
+    silent_s: float
+    refused: int
+    errors: list[str]
+
+
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True, tag="acknowledged"):
     """When appends were acknowledged (monotonic), and the numbers that were not."""
 
@@ -97,7 +142,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     why: str
 
 
-Answer = Ready | Appending | Content | Acknowledged | Numbers | Failed
+Answer = Ready | Appending | Content | Spreading | Soaked | Acknowledged | Numbers | Failed
 
 _tasks = msgspec.json.Decoder(Task)
 _answers = msgspec.json.Decoder(Answer)

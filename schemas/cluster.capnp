@@ -18,6 +18,13 @@ struct GroupStatus {
   rotten @11 :UInt32;         # frames known to have rotted here, not mended from the peers yet
 }
 
+# How often something held the node's loop up for how long, since its start.
+struct Pauses {
+  what @0 :Text;              # turn, late, snapshot, collector: see the manual
+  longestUs @1 :UInt64;
+  counts @2 :List(UInt64);    # up to 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000 ms, and longer
+}
+
 struct GroupInfo {
   group @0 :UInt32;
   region @1 :Text;
@@ -32,6 +39,7 @@ struct NodeStatus {
   groups @4 :List(GroupStatus);
   version @5 :Text;
   cluster @6 :Data;
+  pauses @7 :List(Pauses);
 }
 
 interface Cluster {

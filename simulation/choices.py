@@ -9,9 +9,12 @@ Nought is always the dullest draw: no fault, no delay, the first of some items. 
 simpler the more of its draws are nought.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from hashlib import blake2b
+from itertools import count
 from math import log
 from random import Random
+from struct import Struct
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,9 +22,18 @@ Draw = Callable[[], float]
 
 PPM = 1_000_000
 _FINE = 1 << 30
+_EIGHT = Struct("<8Q")
 
 Tape = dict[str, dict[str, list[int]]]
 """What was drawn: by the piece that drew it ("" for what is no piece), then by label, in order."""
+
+
+def _draws(name: str) -> Iterator[float]:
+    """Draws from [0, 1): a piece makes few, for which a generator takes long to be set up."""
+    for block in count():
+        digest = blake2b(f"{name}/{block}".encode()).digest()
+        for value in _EIGHT.unpack(digest):
+            yield (value >> 11) / (1 << 53)
 
 
 class _Streams(dict[str, Draw]):
@@ -30,7 +42,7 @@ class _Streams(dict[str, Draw]):
     def __init__(self, seed: int, piece: str = "") -> None:
         super().__init__()
         self._seed = seed
-        self._one = Random(f"{seed}/{piece}").random if piece else None
+        self._one = _draws(f"{seed}/{piece}").__next__ if piece else None
 
     def __missing__(self, label: str) -> Draw:
         draw = self[label] = self._one or Random(f"{self._seed}/{label}").random

@@ -15,8 +15,8 @@ from veritydb.types.ids import ClientId, GroupId, StreamId
 from veritydb.types.limits import SESSION_WINDOW
 from veritydb.types.outcome import Code, Outcome
 
-AT_LEISURE = 1_000 * MS
-"""How long a client thinks at least once all that had to be asked was asked."""
+AT_LEISURE = 500 * MS
+"""Mean time between two requests, of all clients, once all that had to be asked was asked."""
 FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000
 RESTART_PPM = 5_000
@@ -121,11 +121,12 @@ class Client:
         index: int,
         identity: ClientId,
         groups: list[Group],
+        clients: int,
         window: int,
         think: int,
         patience: int,
     ) -> None:
-        """`groups` are those whose streams it uses."""
+        """`groups` are those whose streams it uses; there are so many `clients`."""
         self._shared = shared
         self._world = shared.world
         self._choices = shared.world.choices
@@ -136,6 +137,7 @@ class Client:
         self._sessions = {group.number: Session(group) for group in groups}
         self._window = window
         self._think = think
+        self._leisure = max(think, AT_LEISURE * clients)
         self._thinking = f"client{index}.think"
         self._patience = patience
         self.open: dict[int, Open | OpenRead] = {}
@@ -155,7 +157,7 @@ class Client:
             self._later(self._work)
 
     def _later(self, call: Callable[[], None]) -> None:
-        think = self._think if self._shared.left > 0 else max(self._think, AT_LEISURE)
+        think = self._think if self._shared.left > 0 else self._leisure
         self._world.after(self._choices.exponential(self._thinking, think), call)
 
     # -- asking

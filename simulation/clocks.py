@@ -21,6 +21,8 @@ class Clock:
         assert PPM // 2 <= rate_ppm <= 2 * PPM
         self._world = world
         self._rate = rate_ppm
+        self.tick_delay = TICK * PPM // rate_ppm
+        """True time between two ticks of this machine."""
         self._offset = offset
         self._drift = drift_ppm
         self._frozen: int | None = None
@@ -42,12 +44,9 @@ class Clock:
             return self._frozen
         now = self._world.now
         wall = max(0, EPOCH + now + now * self._drift // PPM + self._offset)
-        self.highest = max(self.highest, wall)
+        if wall > self.highest:
+            self.highest = wall
         return wall
-
-    def tick_delay(self) -> int:
-        """True time between two ticks of this machine."""
-        return TICK * PPM // self._rate
 
     def jump(self, by: int) -> None:
         """Step the wall clock, forwards or backwards."""

@@ -14,6 +14,7 @@ from simulation.host import Died, Halted, Host, Machine
 from simulation.index import Index
 from simulation.ledger import Ledger
 from simulation.network import DAMAGED, Network, Packet
+from simulation.once import command
 from simulation.plan import CLOCK_FAULTS, NODES, Plan
 from simulation.topology import CLUSTER, Group, directory, groups
 from simulation.world import MS, Failure, World
@@ -32,7 +33,6 @@ from veritydb.types.limits import KIB
 from veritydb.vsr import events as vsr_ev
 from veritydb.vsr.config import Config as VsrConfig
 from veritydb.vsr.config import Status
-from veritydb.wire import log as commands
 
 EAGER_BYTES = 2 * KIB, 64 * KIB
 """What must wait before another op is begun, where limits are small and where not."""
@@ -185,8 +185,9 @@ class Box(Machine):
         self.cluster.network.send(packet)
 
     def _tick(self) -> None:
-        self.post(self.clock.tick_delay(), self._tick)
-        event = vsr_ev.Tick(self.clock.mono(), self.clock.wall())
+        clock = self.clock
+        self.world.after(clock.tick_delay, self.run, self.life, self._tick)
+        event = vsr_ev.Tick(clock.mono(), clock.wall())
         for host in list(self.hosts.values()):
             host.step(event)
 
@@ -229,7 +230,7 @@ class Cluster(Evidence):
         self.gaps: set[Replica] = set()
         """Replicas that took a peer's snapshot and do not have all of the log before it yet."""
         self.frames: dict[bytes, Frame] = {}
-        self.stored: dict[bytes, bytes] = {}
+        self.stored: dict[bytes, tuple[bytes, bytes]] = {}
         self.rotten: dict[tuple[Replica, int], bytes] = {}
         """The hashes of frames that were damaged on a disk and not yet repaired."""
         self.ruined: set[Replica] = set()
@@ -246,6 +247,10 @@ class Cluster(Evidence):
         self.to_client: Callable[[Packet], None] = lambda packet: None
         self.damaged: Callable[[Group, int], None] = lambda group, index: None
         """Called when a replica cannot start because its disk was damaged."""
+        self.before_cut: Callable[[Replica], None] = lambda key: None
+        """Called when ops are about to be cut off a replica's log."""
+        self.held_back: Callable[[Group, int], None] = lambda group, index: None
+        """Called when one may not start yet because its disk may have forgotten."""
         self.boxes = [Box(self, index, self._clock()) for index in range(NODES[plan.shape])]
         for group in self.groups:
             for index in range(len(group.nodes)):
@@ -308,6 +313,7 @@ class Cluster(Evidence):
                 others = [at for at in range(len(group.nodes)) if at != key[1]]
                 witnesses = sum(self._vouches(group, at, key) for at in others)
                 if witnesses <= len(group.nodes) // 2:
+                    self.held_back(group, key[1])
                     return False
         return True
 
@@ -335,7 +341,7 @@ class Cluster(Evidence):
                 eager_bytes=EAGER_BYTES[not self.plan.few],
             ),
             genesis=genesis(group.number, group.placement, self._directory),
-            decode=commands.decode,
+            decode=command,
             snapshot_entries=self.plan.snapshot_ops,
             kernels=(KERNEL_VERSION, KERNEL_VERSION + 1)[: 1 + box.newest],
         )
@@ -427,6 +433,12 @@ class Cluster(Evidence):
 
     # -- what is durable, and what is not
 
+    def cutting(self, host: Host, headers: list[Header]) -> None:
+        """The writer is about to cut these off a log."""
+        self.watch.erased(host.key, headers)
+        if headers:
+            self.before_cut(host.key)
+
     def written(self, host: Host, event: ev.Event) -> None:
         """Something is durable, says the writer."""
         replica = host.node.replica
@@ -452,8 +464,9 @@ class Cluster(Evidence):
         return KERNEL_VERSION + self.boxes[self.group(key[0]).nodes[key[1]]].newest
 
     def scrub(self) -> None:
-        """Have everybody read all of its log, over and over."""
-        for box in self.boxes:
+        """Have everybody read all of its log, over and over, where some of it was damaged."""
+        hurt = self.rotten or self.ruined or self.suspects
+        for box in self.boxes if hurt else ():
             for host in list(box.hosts.values()):
                 if len(host.group.nodes) > 1:
                     box.run(box.life, host.scrub)

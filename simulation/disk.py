@@ -179,8 +179,8 @@ class SimDisk:
     `sync` say that it did what it did not do. `lose` so many next writes; `misdirect` the next one
     to another (name, position). A read that touches one of `unreadable` (name, sector) fails.
     `reading` gets what the next read found, once, and returns what the reader sees. The `doom` next
-    writes are seen by readers until the power is cut and never reach the disk; `stray` is a (name,
-    sector) that the next of them hits instead.
+    writes (to `doomed_name`, if that is set) are seen by readers until the power is cut and never
+    reach the disk; `stray` is a (name, sector) that the next of them hits instead.
     """
 
     def __init__(self) -> None:
@@ -200,6 +200,7 @@ class SimDisk:
         self.sync_error_in: int | None = None
         self.reading: Callable[[bytes], bytes] | None = None
         self.doom = 0
+        self.doomed_name = ""
         self.stray: tuple[str, int] | None = None
         self.on_fault: Callable[[str], None] = lambda name: None
         """Called when a fault of this class has happened."""
@@ -224,7 +225,7 @@ class SimDisk:
             self.on_fault("lying-sync")
         self._files, self._durable, self._changes = dict(names), names, {}
         self._cut_before = self.sync_error_in = self.stray = None
-        self.errors, self.short, self.doom = {}, False, 0
+        self.errors, self.short, self.doom, self.doomed_name = {}, False, 0, ""
 
     def dirty(self) -> int:
         """How many sectors a power cut could take back."""
@@ -358,7 +359,7 @@ class SimDisk:
             (name, at), self.misdirect = self.misdirect, None
             file = self._file(name)
         file.write(at, data)
-        if self.doom:
+        if self.doom and self.doomed_name in ("", name):
             self.doom -= 1
             self._lose(file, at, len(data))
 
@@ -368,9 +369,10 @@ class SimDisk:
         file.doomed.update(sector for sector in sectors if sector in file.pending)
         if self.stray is not None:
             (name, first), self.stray = self.stray, None
-            for to, sector in enumerate(sectors, start=first):
-                self.rot_sector(name, to, file.sectors.get(sector, ZERO))
-            self.on_fault("misdirected-write")
+            if name in self._files:
+                for to, sector in enumerate(sectors, start=first):
+                    self.rot_sector(name, to, file.sectors.get(sector, ZERO))
+                self.on_fault("misdirected-write")
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
@@ -460,6 +462,5 @@ class SimDisk:
         number, self.operations = self.operations, self.operations + 1
         if self._cut_before is not None and number >= self._cut_before:
             raise PowerCut
-        error = self.errors.pop(number, None)
-        if error is not None:
-            raise error
+        if number in self.errors:
+            raise self.errors.pop(number)

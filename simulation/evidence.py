@@ -23,8 +23,8 @@ class Evidence:
     disks: dict[Replica, SimDisk]
     frames: dict[bytes, Frame]
     """Every frame that was ever written, by its hash."""
-    stored: dict[bytes, bytes]
-    """The bytes of some of them, as they have to be on a disk."""
+    stored: dict[bytes, tuple[bytes, bytes]]
+    """The bytes of some of them and of their records, as they have to be on a disk."""
     views: dict[Replica, tuple[int, int]]
     gaps: set[Replica]
     rotten: dict[tuple[Replica, int], bytes]
@@ -77,12 +77,11 @@ class Evidence:
         if frame is None:
             return False
         disk = self.disks[key]
-        record = disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES)
-        if record != journal.encode(header):
+        if header.hash not in self.stored:
+            self.stored[header.hash] = b"".join(padded(frame)), journal.encode(header)
+        data, record = self.stored[header.hash]
+        if disk.surviving(names.JOURNAL, header.op * RECORD_BYTES, RECORD_BYTES) != record:
             return False
-        data = self.stored.get(header.hash)
-        if data is None:
-            data = self.stored[header.hash] = b"".join(padded(frame))
         found = disk.surviving(names.segment(header.segment), header.position, len(data))
         return found == data or self._but_for_holes(key, frame, found, data)
 

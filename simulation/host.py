@@ -26,7 +26,7 @@ from veritydb.storage.errors import Damaged
 from veritydb.storage.store import Store
 from veritydb.types import entry as entries
 from veritydb.types.entry import Kind
-from veritydb.types.frame import Frame
+from veritydb.types.frame import Frame, Header
 from veritydb.types.history import History
 from veritydb.types.ids import Op
 from veritydb.types.outcome import Code
@@ -68,6 +68,9 @@ class Surroundings(Protocol):
     indexes: dict[Replica, Index]
     ledger: Ledger
 
+    def cutting(self, host: "Host", headers: list[Header]) -> None:
+        """The writer is about to cut these off the log."""
+
     def written(self, host: "Host", event: ev.Event) -> None:
         """Something is durable, says the writer."""
 
@@ -97,8 +100,10 @@ class Host:
         self.store = store
         self.node = node
         self.writer = Writer(store)
-        self.writer.erased = lambda headers: self.watch.erased(self.key, headers)
+        self.writer.erased = lambda headers: cluster.cutting(self, headers)
         self.writing = False
+        self.erased: set[tuple[Op, int]] = set()
+        """Entries whose events this process has erased."""
         self._stream_index = cluster.indexes[self.key]
         self._write_latency, self._read_latency = latencies
         self._tokens = 0
@@ -222,18 +227,15 @@ class Host:
 
     def _reply(self, effect: fx.Reply) -> None:
         source, key = self._calls.pop(effect.token, NOBODY)
-        if source == NOBODY[0]:
-            return
         self._to_client(source, Answered(key, self.index, effect.outcome))
 
     def _refuse(self, effect: fx.Refuse) -> None:
         source, key = self._calls.pop(effect.token, NOBODY)
-        if source == NOBODY[0]:
-            return
         self._to_client(source, Refused(key, effect.reason, effect.redirect))
 
     def _to_client(self, source: int, tag: object) -> None:
-        self.machine.send(Packet(self.machine.index, source, tag, b""))
+        if source != NOBODY[0]:
+            self.machine.send(Packet(self.machine.index, source, tag, b""))
 
     # -- reads
 

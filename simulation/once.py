@@ -23,5 +23,11 @@ def asked(data: bytes) -> tuple[Entry, Command | None]:
     entry = entries.parse(data)
     kind = entry.header.kind
     if kind in (Kind.COMMAND, Kind.APPEND_MANY):
-        return entry, commands.decode(kind, data[entries.HEADER_BYTES :])
+        return entry, command(kind, data[entries.HEADER_BYTES :])
     return entry, None
+
+
+@lru_cache(maxsize=KEPT)
+def command(kind: Kind, body: bytes) -> Command | None:
+    """Read the body of an entry, as `veritydb.wire.log` does."""
+    return commands.decode(kind, body)

@@ -14,6 +14,8 @@ from veritydb.vsr.config import Status
 
 OPERATOR = CLIENTS + 500
 PATIENCE = 500 * MS
+HELD_BACK = 3 * SECOND
+"""After so long a replica is replaced that may not start before others hold what it forgot."""
 
 
 class Operator:
@@ -24,7 +26,8 @@ class Operator:
         self._cluster = cluster
         self._world = cluster.world
         self._job: tuple[Group, int, int] | None = None
-        self._attempts = 0
+        self._attempts = self._before = 0
+        self._held: dict[tuple[int, int, int], int] = {}
         self.replaced: Callable[[Group, int], None] = lambda group, index: None
         """Called when a replacement is about to start."""
 
@@ -63,8 +66,19 @@ class Operator:
             self._world.after(cluster.downtime(), box.start)
         cluster.retiring.add(key)
         self._job = (group, index, cluster.incarnations[key] + 1)
-        self._attempts = 0
+        self._before = self._attempts
         self._ask()
+
+    def held_back(self, group: Group, index: int) -> None:
+        """Replace a replica whose disk has forgotten, once nobody can be waited for any more.
+
+        It may have been the only one to go on to a view: in the one before, all is well without it.
+        """
+        now, box = self._world.now, self._cluster.boxes[group.nodes[index]]
+        since = self._held.setdefault((group.number, index, box.life), now)
+        if self._job is None and now - since >= HELD_BACK:
+            self._world.count("held-back.replaced")
+            self.replace(group, index)
 
     def _ask(self) -> None:
         """Ask one replica after the other until the command is in the log."""
@@ -86,6 +100,9 @@ class Operator:
     def receive(self, tag: object) -> None:
         """An answer: done, or done before, or not yet."""
         if self._job is None or isinstance(tag, Refused) or not isinstance(tag, Answered):
+            return
+        if tag.key <= self._before:
+            # Late, and about another replacement.
             return
         if tag.outcome.code not in (Code.OK, Code.BAD_COMMAND):
             return

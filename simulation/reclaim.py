@@ -21,6 +21,8 @@ def given_up(host: Host, index: Index) -> list[Entry]:
     records = host.node.kernel.streams.records
     for number in sorted(records):
         for op, run in index.below(number, records[number].floor):
+            if (op, run.entry) in host.erased:
+                continue
             header = next(iter(host.store.read_headers(Op(op), Op(op))), None)
             if header is not None and header.segment < active and _whole(host, op, run.entry):
                 found.append((Op(op), run.entry))
@@ -51,6 +53,7 @@ def erase(host: Host, index: Index) -> list[Entry]:
     def job() -> None:
         try:
             host.store.erase_many(wanted)
+            host.erased.update(wanted)
         except DiskFull:
             # The map of what is erased needs a little space itself; later, then.
             host.world.count("erase.no-space")

@@ -104,6 +104,7 @@ class Simulation:
         self.clients = self._make_clients()
         self.cluster.to_client = self._to_client
         self.cluster.damaged = self.operator.replace
+        self.cluster.held_back = self.operator.held_back
 
     def _wire_checkers(self) -> None:
         cluster, watch = self.cluster, Watch(self.log, self.checkers.all)
@@ -127,7 +128,14 @@ class Simulation:
                 reached = [reached[0], reached[1 + index % 2]]
             made.append(
                 Client(
-                    self._shared, index, identity, reached, plan.window, plan.think, plan.patience
+                    self._shared,
+                    index,
+                    identity,
+                    reached,
+                    plan.clients,
+                    plan.window,
+                    plan.think,
+                    plan.patience,
                 )
             )
         return made
@@ -207,7 +215,7 @@ class Simulation:
     def _enough(self) -> bool:
         """Whether each class of faults has struck, and the clients had their answers, or time."""
         events, planned = self.world.events, self.plan.events
-        waits = self._more > 0 and not 0 < planned * 2 <= events
+        waits = self._more > 0 and not 0 < planned * 3 // 2 <= events
         if waits and self.nemesis.missing():
             # Some faults need something to happen.
             if not self._shared.more:
@@ -216,15 +224,19 @@ class Simulation:
                 for client in self.clients:
                     client.wake()
             return False
-        return 0 < planned * 5 // 4 <= events or self._clients_done()
+        # Who still waits for an answer gets it when all has healed.
+        most = planned * 5 // 4 if self._shared.left > 0 else planned * 33 // 32
+        return 0 < most <= events or self._clients_done()
 
     def _clients_done(self) -> bool:
         return not self._shared.more and not any(client.open for client in self.clients)
 
     def _ended(self) -> bool:
         """Whether all that can come to an end has, or it was proved for long that it cannot."""
+        if self._converged():
+            return True
         self._excused = self._excused + 1 if self.nemesis.core.excuse() else 0
-        return self._excused >= EXCUSED_MAX or self._converged()
+        return self._excused >= EXCUSED_MAX
 
     def _converged(self) -> bool:
         if not self._clients_done():

@@ -1,5 +1,6 @@
 """Work shared out to processes, of which any may hang or die without taking the rest with it."""
 
+import gc
 import signal
 from collections.abc import Callable, Generator, Iterator
 from multiprocessing import Pipe, Process
@@ -8,6 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+
+GC_THRESHOLD = 50_000
 
 
 class Lost(NamedTuple):
@@ -24,7 +27,10 @@ class Worker(Generic[Job, Done]):
         """Start it."""
         self.connection, other = Pipe()
         self.process = Process(target=_serve, args=(other, work), daemon=True)
+        # Inside of a fork an interrupt would be swallowed.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         # Ours has to be the only end left, or nobody would notice that the process is gone.
         other.close()
         self.job: Job
@@ -53,6 +59,9 @@ class Worker(Generic[Job, Done]):
 def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
     # An interrupt at the terminal reaches all processes; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What was imported stays, and a job leaves little behind: to look for it seldom is enough.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     while True:
         connection.send(work(connection.recv()))
 

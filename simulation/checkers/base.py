@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
+import msgspec
+
 from simulation.world import Failure
 from veritydb.types import entry as entries
 from veritydb.types import outcome as outcomes
@@ -89,7 +91,7 @@ class ReadAnswer(NamedTuple):
     time: int = 0
 
 
-class SentFact(NamedTuple):
+class SentFact(msgspec.Struct, frozen=True, gc=False):
     """A message at the moment it leaves a machine."""
 
     sender: Replica
@@ -124,7 +126,7 @@ class Start(NamedTuple):
     incarnation: int = 0
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """Where a replica stands after a step, as it tells anybody who asks."""
 
     life: int
@@ -222,6 +224,10 @@ class Checker:
     def decided(self, group: int, what: Decided) -> None:
         """An op was applied for the first time by anybody."""
 
+    def hears(self, kind: str) -> bool:
+        """Whether messages of this kind are for `sent`. Most are for few checkers."""
+        return True
+
     def sent(self, fact: SentFact) -> None:
         """A message leaves a machine."""
 
@@ -258,6 +264,7 @@ class Watch:
         self._applied = who("applied")
         self._decided = who("decided")
         self._sent = who("sent")
+        self._hear: dict[str, list[Checker]] = {}
         self._answered = who("answered")
         self._read = who("read")
         self._invoked = who("invoked")
@@ -346,7 +353,11 @@ class Watch:
 
     def sent(self, fact: SentFact) -> None:
         """See `Checker.sent`."""
-        for checker in self._sent:
+        hear = self._hear.get(fact.kind)
+        if hear is None:
+            hear = [checker for checker in self._sent if checker.hears(fact.kind)]
+            self._hear[fact.kind] = hear
+        for checker in hear:
             checker.sent(fact)
 
     def answered(self, answer: Answer) -> None:

@@ -26,10 +26,12 @@ class ViewsDurable(Checker):
         """`durable(replica)` is (view, log view) as its disk would have them after a power cut."""
         self._durable = durable
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind not in NO_PROMISE
+
     def sent(self, fact: SentFact) -> None:
         """Compare the message with the disk."""
-        if fact.kind in NO_PROMISE:
-            return
         view, log_view = self._durable(fact.sender)
         if fact.view > view:
             self.fail(f"{fact.sender} sends {fact.kind} of view {fact.view}; durable is {view}")
@@ -51,9 +53,13 @@ class AcksDurable(Checker):
         self._survives = survives
         self._known: set[tuple[Replica, int, int, bytes]] = set()
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind == "PrepareOk"
+
     def sent(self, fact: SentFact) -> None:
         """Compare the acknowledgement with the disk."""
-        if fact.kind != "PrepareOk" or fact.op == 0:
+        if fact.op == 0:
             return
         key = (fact.sender, fact.life, fact.op, fact.hash)
         if key in self._known:
@@ -92,8 +98,10 @@ class Promises(Checker):
     def sent(self, fact: SentFact) -> None:
         """Compare with the acknowledgements of those before."""
         acked = self._acked.setdefault(fact.sender, {})
-        who = (fact.incarnation, self._doubts.get((fact.sender, fact.incarnation), 0))
-        acked.setdefault(who, 0)
+        doubts = self._doubts.get((fact.sender, fact.incarnation), 0) if self._doubts else 0
+        who = (fact.incarnation, doubts)
+        if who not in acked:
+            acked[who] = 0
         if fact.kind not in ("PrepareOk", "DoViewChange"):
             return
         if who < max(acked):
@@ -104,6 +112,8 @@ class Promises(Checker):
             return
         if fact.kind == "PrepareOk":
             acked[who] = max(acked[who], fact.op)
+        if len(acked) == 1:
+            return
         before = max((op for other, op in acked.items() if other < who), default=0)
         promised = min(before, len(self._log.get(fact.sender[0], [])))
         if fact.op < promised:
@@ -113,7 +123,8 @@ class Promises(Checker):
 class SameStory(Checker):
     """In one view a replica tells one story: its DoViewChange never changes, nor a StartView's log.
 
-    And after having left a view it acknowledges nothing in it.
+    And after having left a view it acknowledges nothing in it. Its successor on a new disk may: who
+    knows of that one heeds nothing of what was told before.
     """
 
     name: ClassVar[str] = "same-story"
@@ -121,22 +132,27 @@ class SameStory(Checker):
     def __init__(self) -> None:
         """Nothing was told yet."""
         self._told: dict[tuple[Replica, int, int], bytes] = {}
-        self._left: dict[Replica, int] = {}
+        self._left: dict[tuple[Replica, int], int] = {}
         self._prepared: dict[tuple[int, int, int], bytes] = {}
 
     def forgot(self, replica: Replica) -> None:
         """Its earlier story counts no more: it does not know it."""
         self._told = {key: story for key, story in self._told.items() if key[0] != replica}
-        self._left.pop(replica, None)
+        self._left = {key: view for key, view in self._left.items() if key[0] != replica}
+
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind in ("DoViewChange", "Prepare", "PrepareOk")
 
     def sent(self, fact: SentFact) -> None:
         """Compare with what was told before."""
+        who = (fact.sender, fact.incarnation)
         if fact.kind == "DoViewChange":
-            story = self._told.setdefault((fact.sender, fact.incarnation, fact.view), fact.content)
+            story = self._told.setdefault((*who, fact.view), fact.content)
             if story != fact.content:
                 self.fail(f"{fact.sender} tells another log in view {fact.view} than before")
-            self._left[fact.sender] = max(self._left.get(fact.sender, 0), fact.view)
-        elif fact.kind == "PrepareOk" and fact.view < self._left.get(fact.sender, 0):
+            self._left[who] = max(self._left.get(who, 0), fact.view)
+        elif fact.kind == "PrepareOk" and fact.view < self._left.get(who, 0):
             self.fail(f"{fact.sender} acknowledges in view {fact.view}, which it has left")
         elif fact.kind == "Prepare":
             key = (fact.sender[0], fact.view, fact.op)

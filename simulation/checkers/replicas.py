@@ -32,10 +32,13 @@ class Forward(Checker):
             self.fail(f"{replica} proposes op {now.op} when {now.commit_max} are committed")
         if before is None or before.life != now.life:
             return
-        for what in ("view", "log_view", "commit", "commit_max"):
-            if getattr(now, what) < getattr(before, what):
-                was, has = getattr(before, what), getattr(now, what)
-                self.fail(f"{replica} goes back from {what} {was} to {has}")
+        if (
+            now.view < before.view
+            or now.log_view < before.log_view
+            or now.commit < before.commit
+            or now.commit_max < before.commit_max
+        ):
+            self.fail(f"{replica} goes back from {before} to {now}")
 
 
 class Kept(Checker):
@@ -67,9 +70,13 @@ class Kept(Checker):
         """Its disk has taken back what it was given."""
         self._acked.pop(replica, None)
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind == "PrepareOk"
+
     def sent(self, fact: SentFact) -> None:
         """Note what is acknowledged."""
-        if fact.kind != "PrepareOk" or fact.incarnation != self._incarnations.get(fact.sender):
+        if fact.incarnation != self._incarnations.get(fact.sender):
             return
         if fact.op >= self._acked.get(fact.sender, (0, b""))[0]:
             self._acked[fact.sender] = (fact.op, fact.hash)

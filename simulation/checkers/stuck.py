@@ -31,9 +31,13 @@ class Stuck(Checker):
         elif self._stuck.get(replica, (0, -1, 0))[1] != standing.commit_max:
             self._stuck[replica] = (self._now(), standing.commit_max, 0)
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind == "Heartbeat"
+
     def sent(self, fact: SentFact) -> None:
         """Count what keeps the others from choosing another primary."""
-        if fact.kind != "Heartbeat" or fact.sender not in self._stuck:
+        if fact.sender not in self._stuck:
             return
         since, commit, beats = self._stuck[fact.sender]
         self._stuck[fact.sender] = (since, commit, beats + 1)

@@ -25,6 +25,10 @@ class Leaders(Checker):
         self._begun: dict[tuple[int, int], int] = {}
         self._latest: dict[int, int] = {}
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind == "PrepareOk" or kind in PRIMARYS
+
     def sent(self, fact: SentFact) -> None:
         """Look at who says it to whom, and at what a new primary has."""
         group, index = fact.sender
@@ -73,9 +77,13 @@ class Truncation(Checker):
         self._holds = holds
         self._acks: dict[tuple[int, int], dict[int, tuple[int, bytes]]] = {}
 
+    def hears(self, kind: str) -> bool:
+        """See `Checker.hears`."""
+        return kind == "PrepareOk"
+
     def sent(self, fact: SentFact) -> None:
         """Note the last thing that each replica acknowledged in each view."""
-        if fact.kind == "PrepareOk" and fact.op:
+        if fact.op:
             acks = self._acks.setdefault((fact.sender[0], fact.view), {})
             if fact.op >= acks.get(fact.sender[1], (0, b""))[0]:
                 acks[fact.sender[1]] = (fact.op, fact.hash)

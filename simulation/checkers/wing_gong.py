@@ -153,6 +153,8 @@ def _search(
     Pending ones are tried wherever they change something, and none of them has to happen.
     """
     everything = (1 << len(known)) - 1
+    # What was answered first is done first, so what is done is for the most part the lowest bits.
+    moves = [(1 << at, one) for at, one in enumerate(sorted(known, key=lambda one: one.returned))]
     stack = [(0, begin) for begin in sorted(begins)]
     seen = set(stack)
     ends: set[int] = set()
@@ -163,19 +165,16 @@ def _search(
         done, at = stack.pop()
         if done == everything:
             ends.add(at)
-        left = [i for i in range(len(known)) if not done >> i & 1]
-        soonest = min((known[i].returned for i in left), default=None)
+            # After the last known one, what is pending may as well happen in the next window.
+            continue
+        first = (~done & (done + 1)).bit_length() - 1
+        soonest = moves[first][1].returned
         following = [
-            (done | 1 << i, contents.after(at, known[i]))
-            for i in left
-            if soonest is None or known[i].invoked <= soonest
+            (done | bit, contents.after(at, one))
+            for bit, one in moves[first:]
+            if not done & bit and one.invoked <= soonest
         ]
-        # After the last known one, what is pending may as well happen in the next window.
-        following += [
-            (done, contents.after(at, one))
-            for one in pending
-            if soonest is not None and one.invoked <= soonest
-        ]
+        following += [(done, contents.after(at, one)) for one in pending if one.invoked <= soonest]
         for each in following:
             if each[1] != IMPOSSIBLE and each not in seen:
                 seen.add(each)

@@ -147,7 +147,7 @@ def settle(state: State) -> None:
             state.fetch_source = -1
     if not state.log.faulty:
         state.repair_op, state.repair_hashes, state.repair_source = type(state.commit)(0), [], -1
-        state.repair_width, state.repair_writing = 1, 0
+        state.repair_width = 1
     if not state.leading:
         # `lead` sets them all.
         state.acked = [0] * state.replicas

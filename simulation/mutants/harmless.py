@@ -52,8 +52,6 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "normal.py drain_early | never | op > s.log.head",
         "normal.py drain_early | always | op > s.log.head",
         "repair.py on_frames | never | s.log.head > before",
-        "repair.py on_frame_repaired | never | s.repair_writing",
-        "repair.py on_frame_repaired | always | s.repair_writing",
         "view_change.py try_merge | never | "
         "merged.commit - s.log.head > FORFEIT_OPS and _forfeit(s)",
         "view_change.py try_merge | never | told",

@@ -142,6 +142,9 @@ class Core:
             yield f"group {group.number}: only {running} of the core can run"
         if len(voices) <= minority and not any(map(self._leads, running)):
             yield f"group {group.number}: only {voices} of the core have a voice"
+        for new in running:
+            if self._status(new) is Status.JOINING and len(self._tellers(group, new)) <= minority:
+                yield f"group {group.number}: too few can say that they know of {new}, which is new"
         for what in self._cluster.watch.log.get(group.number, []):
             if not any(self._cluster.holds(key, what.header) for key in inside):
                 yield f"group {group.number}: op {what.header.op} is nowhere in the core"
@@ -151,6 +154,28 @@ class Core:
                 continue
             if not any(self._cluster.holds(each, named) for each in inside):
                 yield f"group {group.number}: op {op} is rotten in the core"
+
+    def _tellers(self, group: Group, key: Replica) -> list[Replica]:
+        """Who may tell a primary of the core that it durably knows of a replacement.
+
+        Nobody may let it in before a quorum of the others knows: its predecessor, should it live,
+        could agree on something with those who do not.
+        """
+        others = [(group.number, index) for index in range(len(group.nodes)) if index != key[1]]
+        return [other for other in others if self._may_tell(group.nodes[other[1]], other)]
+
+    def _may_tell(self, node: int, key: Replica) -> bool:
+        if node not in self.outside:
+            return True
+        box, host, network = self._cluster.boxes[node], self._host(key), self._cluster.network
+        heard = any(
+            not network.is_blocked(node, other) and not network.is_blocked(other, node)
+            for other in self._inside()
+        )
+        if box.slow < FOR_EVER or host is None:
+            return heard and not box.gone
+        replaced = sum(inc for at, inc in self._cluster.incarnations.items() if at[0] == key[0])
+        return heard and host.node.replica._s.replacements_durable >= replaced
 
     def _host(self, key: Replica) -> Host | None:
         node = self._cluster.group(key[0]).nodes[key[1]]

@@ -22,7 +22,7 @@ PATIENCE = 1 * SECOND
 replica waits to be replaced, or for others to hold what it may have forgotten."""
 RELIEF = 2 * SECOND
 """After so long, what people can mend from outside is mended."""
-MOST = 750
+MOST = 650
 """Of a thousand parts of a run: by then every class that was drawn begins to strike."""
 LAST = ("gone",)
 """What comes when all else has struck: the budget allows little afterwards."""

@@ -9,12 +9,20 @@ from collections.abc import Mapping
 
 from simulation.checkers.base import Replica
 from simulation.disk import SECTOR, SimDisk, lose_everything
-from simulation.nemesis.stage import Family, Strike
+from simulation.nemesis.stage import Family, Stage, Strike
 from simulation.world import MS, SECOND
+from veritydb.storage import names
 
 
 class Promises(Family):
     """What is durable, says the disk, and is not."""
+
+    def __init__(self, stage: Stage) -> None:
+        """Nothing is lost yet."""
+        super().__init__(stage)
+        self._at_cut = False
+        """Whether what is written to the journal is lost from the next cut of a log on."""
+        self.cluster.before_cut = self._lose_cut
 
     @property
     def faults(self) -> Mapping[str, Strike]:
@@ -31,6 +39,7 @@ class Promises(Family):
         for disk in self.cluster.disks.values():
             disk.lying = False
             disk.doom = 0
+        self._at_cut = False
 
     def _lying_sync(self) -> None:
         """For a while nothing reaches the disk, then the power fails."""
@@ -50,11 +59,21 @@ class Promises(Family):
 
     def _lost_write(self) -> None:
         """Some writes are seen until the power is cut, and then were never made."""
+        # What a log held before it was cut, and holds again, may fit nothing else.
+        self._at_cut = True
         keys = self.stage.victims()
         for key in keys:
             self._suspect(key)
             self.cluster.disks[key].doom = self.choices.between("lost.writes", 1, 3)
         if keys:
+            self._fell_soon()
+
+    def _lose_cut(self, key: Replica) -> None:
+        disk = self.cluster.disks[key]
+        if self._at_cut and not disk.doom and key in self.stage.victims():
+            self._at_cut = False
+            self._suspect(key)
+            disk.doom, disk.doomed_name = self.choices.between("lost.cut", 1, 6), names.JOURNAL
             self._fell_soon()
 
     def _misdirected_write(self) -> None:

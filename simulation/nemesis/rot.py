@@ -58,7 +58,9 @@ class Rot(Family):
         what = self.choices.choose("rot.what", 4)
         if self.stage.operator.busy(group.number) or self.stage.gaps(group):
             return
-        header = self._rot_where(group, key)
+        # What a frame has to be tells the next record, too, and is in memory for the last ones.
+        both = self.choices.choose("rot.both", 3)
+        header = self._rot_where(group, key, tail=both < 2)
         if header is None:
             return
         self.stage.fired("rot")
@@ -69,7 +71,6 @@ class Rot(Family):
             at = header.op * RECORD_BYTES + self.choices.choose("rot.record", 200)
             self.cluster.ruined.add(key)
             self._rot_bit(key, header, names.JOURNAL, at)
-            both = self.choices.choose("rot.both", 3)
             if both == 2:
                 # What the frame before has to be, only this record told.
                 before = self.cluster.recorded(key, Op(max(1, header.op - 1)))
@@ -79,12 +80,12 @@ class Rot(Family):
                 at = header.position + self.choices.choose("rot.at", 224 + header.body_len)
                 self._rot_bit(key, header, names.segment(header.segment), at)
 
-    def _rot_where(self, group: Group, key: Replica) -> Header | None:
+    def _rot_where(self, group: Group, key: Replica, tail: bool) -> Header | None:
         """Choose an op that is durable there and rotten nowhere else: mostly one of the last."""
         host = self.cluster.boxes[group.nodes[key[1]]].hosts.get(group.number)
         log = self.cluster.watch.log.get(group.number, [])
         header = None
-        if host is not None and self.choices.choose("rot.tail", 3):
+        if host is not None and tail and self.choices.choose("rot.tail", 3):
             op = Op(max(1, host.store.head - self.choices.choose("rot.back", 3)))
             header = self.cluster.recorded(key, op)
         elif log:

@@ -66,6 +66,7 @@ def test_up_status_stop(nodes: Cluster, capfd: pytest.CaptureFixture[str]) -> No
         "address": nodes.config.node("node-2").client,
         "ready": False,
         "groups": [],
+        "pauses": {},
     }
     # Only what is down is started again.
     assert run([*up, "--wait", "60"]) == Exit.DONE

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from simulation.plan import CLOCK_FAULTS, FAULTS, NEMESES, NETWORK_FAULTS, Plan, make
-from simulation.run import Result, simulate
+from simulation.run import Result, Simulation, simulate
 from simulation.segments import SMALL
-from simulation.world import MS
+from simulation.world import MS, SECOND
 
 EVERY = 400 * MS
 RATE = 20_000
@@ -29,7 +29,7 @@ def one_fault(fault: str, core: bool = False) -> Plan:
         clock_offset=MS if fault == "skew" else 0,
         clock_drift_ppm=1_000 if fault == "drift" else 0,
         segment_bytes=SMALL,
-        requests=60,
+        requests=70,
         events=1_200,
         core=core,
     )
@@ -49,6 +49,24 @@ def test_it_strikes(fault: str) -> None:
 def test_every_class_has_its_place() -> None:
     assert set(FAULTS) == {*NETWORK_FAULTS, *NEMESES, *CLOCK_FAULTS}
     assert len(FAULTS) == len(set(FAULTS))
+
+
+def test_a_core_that_cannot_let_a_replacement_in_says_so() -> None:
+    """Its predecessor and a node that nobody hears, and that may not know, could be a quorum."""
+    run = Simulation(one_fault("crash"))
+    cluster, core = run.cluster, run.nemesis.core
+    for box in cluster.boxes:
+        box.start()
+    run.world.run(SECOND)
+    leads = next(box.index for box in cluster.boxes if box.leads)
+    new, other = (leads + 1) % 3, (leads + 2) % 3
+    cluster.boxes[new].crash("replaced")
+    cluster.format(cluster.groups[0], new, 1)
+    cluster.boxes[new].start()
+    core.outside.add(other)
+    assert core.excuse() == ""
+    cluster.network.block({(other, leads), (other, new)})
+    assert "too few can say" in core.excuse()
 
 
 @pytest.mark.parametrize("seed", range(6))

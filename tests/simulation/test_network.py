@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.choices import PPM, Choices
 from simulation.network import CLIENTS, SHAPES, Network, NetworkPlan, Packet, cut
@@ -40,7 +41,7 @@ def test_damage_changes_bits_and_nothing_else() -> None:
 
 
 def test_what_clients_send_is_not_damaged() -> None:
-    packet = PACKET._replace(source=CLIENTS)
+    packet = replace(PACKET, source=CLIENTS)
     assert delivered(NetworkPlan(damage_ppm=PPM, astray_ppm=PPM), packet) == [packet]
 
 
@@ -77,7 +78,7 @@ def test_a_bad_link_loses_in_bursts_and_gets_better() -> None:
     got: list[Packet] = []
     network.receive = got.append
     for number in range(3_000):
-        network.send(PACKET._replace(data=number.to_bytes(2, "big")))
+        network.send(replace(PACKET, data=number.to_bytes(2, "big")))
     world.run(SECOND)
     there = sorted(int.from_bytes(packet.data, "big") for packet in got)
     gaps = [after - before for before, after in pairwise(there) if after > before + 1]
@@ -103,8 +104,8 @@ def test_a_clogged_link_holds_back_and_lets_go_in_order() -> None:
 
 
 def test_messages_of_one_kind_are_lost_from_one_node_or_all() -> None:
-    beat = PACKET._replace(tag=("peer", 1, "Heartbeat"))
-    other = PACKET._replace(tag=("peer", 1, "Prepare"))
+    beat = replace(PACKET, tag=("peer", 1, "Heartbeat"))
+    other = replace(PACKET, tag=("peer", 1, "Prepare"))
     for source, lost in ((None, True), (0, True), (2, False)):
 
         def prepare(network: Network, source: int | None = source) -> None:

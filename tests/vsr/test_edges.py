@@ -200,6 +200,47 @@ def test_a_replacement_has_no_voice_while_its_predecessor_may_be_in_a_quorum(
         assert group.words(site.index)[-1] == "y"
 
 
+def test_who_knows_of_fewer_replacements_than_another_does_not_decide_on_a_log() -> None:
+    """It would count a voice whose successor agrees on something with a quorum of others."""
+    group = Group(5)
+    group.propose("a")
+    group.run(200)
+    primary = group.primary()
+    old, unaware, witness, _ = (group.sites[(primary.index + at) % 5] for at in (2, 1, 3, 4))
+    late: list[m.Message] = []
+
+    def only_it_leaves(source: int, to: int, message: m.Message) -> bool:
+        if isinstance(message, m.DoViewChange) and to == unaware.index:
+            late.append(message)
+        counts = isinstance(message, m.StartViewChange) and to == old.index
+        return counts or not isinstance(message, m.StartViewChange | m.DoViewChange | m.Heartbeat)
+
+    group.filter = only_it_leaves
+    group.until(lambda: bool(late))
+    group.heal()
+    group.partition(unaware.index)
+    old.crash()
+    old.disk = Disk(old.index, 5, incarnation=1)
+    group.propose(f"replace {old.index} 1")
+    old.start()
+    group.until(lambda: old.live.status is Status.NORMAL)
+    group.partition(unaware.index, witness.index)
+    group.propose("b")
+    group.run(100)
+    group.cut_links -= {(unaware.index, witness.index), (witness.index, unaware.index)}
+    unaware.step(ev.Received(late[0]))
+    assert (unaware.live.view, unaware.live.primary) == (late[0].view, unaware.index)
+    group.run(100)
+    assert witness.live.view == unaware.live.view
+    assert not unaware.live.is_primary, "without b"
+    group.heal()
+    group.run(3_000)
+    group.propose("c")
+    group.run(500)
+    for site in group.sites:
+        assert group.words(site.index) == ["a", f"replace {old.index} 1", "b", "c"]
+
+
 def test_what_rotted_together_with_its_record_is_mended() -> None:
     """The records of two ops stand in one sector. Long ago, so that nobody remembers them."""
     group = Group()

@@ -74,3 +74,26 @@ def test_frames_whose_records_are_lost_are_mended_downwards_without_waiting(
         backup.step(ev.FrameRotten(Op(op)))
     group.run(6_000)
     assert not backup.disk.rotten and not backup.disk.rotten_records
+
+
+def test_a_disk_that_is_slow_to_write_what_came_is_no_reason_to_ask_for_more() -> None:
+    """Else each frame that it is done with at last would have the others asked for once more."""
+    group = Group()
+    for number in range(100):
+        group.propose(f"w{number}")
+    backup = others(group, group.primary())[0]
+    for op in range(20, 81):
+        backup.disk.rotten.add(op)
+        backup.step(ev.FrameRotten(Op(op)))
+    backup.held = True
+    while len(backup.writes) < 16:
+        while backup.writes:
+            backup.write_one()
+        group.run(50)
+    group.sent.clear()
+    group.run(3_000)
+    assert repairs(group, backup) == []
+    backup.held = False
+    group.run(50)
+    assert sum(repairs(group, backup)) < 61
+    assert not backup.disk.rotten and backup.live.faulty == 0

@@ -44,7 +44,15 @@ EXAMPLES: list[Message] = [
     m.DoViewChange(
         **COMMON, log_view=View(3), commit=Op(1), headers=(FIRST, SECOND), present=1, nacks=2
     ),
-    m.DoViewChange(**COMMON, log_view=View(3), commit=Op(0), headers=(), present=0, nacks=0),
+    m.DoViewChange(
+        **COMMON,
+        log_view=View(3),
+        commit=Op(0),
+        headers=(),
+        present=0,
+        nacks=0,
+        replacements=5,
+    ),
     m.StartView(**COMMON, nonce=1 << 63, commit=Op(1), headers=(FIRST, SECOND)),
     m.RequestStartView(**COMMON, nonce=17),
     m.RequestHeaders(**COMMON, first=Op(1), last=Op(9)),

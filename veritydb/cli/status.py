@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from veritydb.client.values import GroupStatus, NodeStatus
+from veritydb.client.values import GroupStatus, NodeStatus, Pauses
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     ready: bool = False
     groups: tuple[GroupStatus, ...] = ()
+    pauses: tuple[Pauses, ...] = ()
 
     def line(self) -> str:
         """The node on one line, for people."""
@@ -44,6 +45,7 @@ def view_of(status: NodeStatus, *, name: str = "", pid: int | None = None) -> No
         address=status.address,
         ready=status.ready,
         groups=status.groups,
+        pauses=status.pauses,
     )
 
 
@@ -83,6 +85,10 @@ def document(views: Iterable[NodeView]) -> dict[str, Any]:
                     }
                     for group in view.groups
                 ],
+                "pauses": {
+                    one.what: {"longest_us": one.longest_us, "counts": list(one.counts)}
+                    for one in view.pauses
+                },
             }
             for view in views
         ]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from veritydb.client.values import GroupInfo, GroupStatus, NodeStatus, StreamInfo, Token
+from veritydb.client.values import GroupInfo, GroupStatus, NodeStatus, Pauses, StreamInfo, Token
 from veritydb.policy.state import ClassRetention, Rules
 from veritydb.types.labels import GLOBAL, DataClass, Global, Placement, Region
 from veritydb.types.retention import Retention
@@ -92,6 +92,10 @@ def node_status(address: str, message: Any) -> NodeStatus:
                 rotten=one.rotten,
             )
             for one in message.groups
+        ),
+        pauses=tuple(
+            Pauses(what=one.what, longest_us=one.longestUs, counts=tuple(one.counts))
+            for one in message.pauses
         ),
     )
 

@@ -299,6 +299,17 @@ class GroupStatus(msgspec.Struct, frozen=True, kw_only=True):
     rotten: int = 0
 
 
+class Pauses(msgspec.Struct, frozen=True, kw_only=True):
+    """How often the node's loop was held up for how long, by a turn of it, a snapshot, ...
+
+    `counts` are of those up to 1, 2, 5, 10, 20, 50, 100, 200, 500 and 1,000 ms, and of the longer.
+    """
+
+    what: str
+    longest_us: int
+    counts: tuple[int, ...]
+
+
 class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One node. `reachable` is False, and the rest empty, for one that does not answer."""
 
@@ -310,6 +321,7 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     cluster: bytes = b""
     groups: tuple[GroupStatus, ...] = ()
+    pauses: tuple[Pauses, ...] = ()
 
 
 def origin_of(origin: bytes | None, first: int | None) -> tuple[bytes, int]:

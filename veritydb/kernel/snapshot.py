@@ -34,7 +34,9 @@ from veritydb.types.labels import DataClass
 from veritydb.types.retention import Retention
 
 FORMAT = 1
-CHUNK_ITEMS = 1_000
+# A loop is held up by one chunk at a time: less than a millisecond.
+CHUNK_ITEMS = 250
+CHUNK_ITEMS_READ = 1_000
 Row = TypeVar("Row")
 
 
@@ -188,7 +190,7 @@ def load(parts: Iterable[bytes]) -> KernelState:
 
 def _rows(chunk: bytes, of: type[list[Row]]) -> list[Row]:
     rows = msgspec.msgpack.decode(chunk, type=of)
-    if not 0 < len(rows) <= CHUNK_ITEMS:
+    if not 0 < len(rows) <= CHUNK_ITEMS_READ:
         raise BadSnapshot(f"chunk of {len(rows)} items")
     return rows
 

@@ -131,8 +131,9 @@ class Node:
         if self.halted is not None:
             return "halted"
         assert self.state.op <= self.replica.op
-        if self.replica.status is not NORMAL:
-            return WORDS[self.replica.status]
+        status = self.replica.status
+        if status is not NORMAL:
+            return WORDS[status]
         if self.replica.primary == self.config.vsr.index:
             return "primary"
         return "backfilling" if self.replica.missing[1] else "backup"

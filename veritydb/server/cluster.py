@@ -41,6 +41,11 @@ class ClusterHandler(ClusterServer):  # type: ignore[misc]
         ones = [one for _, one in sorted(edge.hosted.items())]
         for to, one in zip(status.init("groups", len(ones)), ones, strict=True):
             put_group(to, one)
+        pauses = list(edge.pauses.all())
+        for to, (what, histogram) in zip(status.init("pauses", len(pauses)), pauses, strict=True):
+            to.what = what
+            to.longestUs = histogram.longest_ns // 1_000
+            to.counts = histogram.counts
 
     @guarded(None)
     async def directory_context(self, context: Any) -> None:

@@ -19,6 +19,7 @@ from veritydb.server.convert import placement, stream_name
 from veritydb.server.hosted import Hosted
 from veritydb.server.index import is_damage
 from veritydb.server.log import Log
+from veritydb.server.pauses import Pauses
 from veritydb.server.reading import LogReader, NotIndexed, Unreadable, WrongIndex
 from veritydb.server.refusals import Refused, of_outcome
 from veritydb.server.shares import Shares
@@ -51,12 +52,14 @@ class Edge:
         hosted: dict[int, Hosted],
         pool: Executor,
         log: Log,
+        pauses: Pauses,
     ) -> None:
         """`hosted` are the groups of this node, by number."""
         self.config = config
         self.node = node
         self.hosted = hosted
         self.log = log
+        self.pauses = pauses
         self.stopping = False
         self._pool = pool
         self._readers = {

@@ -24,6 +24,7 @@ from veritydb.server.gate import adopt
 from veritydb.server.host import host
 from veritydb.server.log import Log, level_from
 from veritydb.server.node_server import NodeServer
+from veritydb.server.pauses import Pauses, run_timed
 
 DEFAULT_REGION = "local"
 DRAIN_MS = 1_000
@@ -76,7 +77,8 @@ class EmbeddedNode:
     def _main(self, config: Config, name: str) -> None:
         log = Log(level_from(LEVEL), node=name)
         try:
-            asyncio.run(capnp.run(self._run(config, name, self._data, log)))
+            pauses = Pauses()
+            run_timed(capnp.run(self._run(config, name, self._data, log, pauses)), pauses)
         except BaseException as error:
             if not self._started.done():
                 self._started.set_exception(error.with_traceback(None))
@@ -85,10 +87,12 @@ class EmbeddedNode:
         finally:
             self._loop = None
 
-    async def _run(self, config: Config, name: str, data: DataDir, log: Log) -> None:
+    async def _run(
+        self, config: Config, name: str, data: DataDir, log: Log, pauses: Pauses
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         try:
-            server = NodeServer(config, name, data, log, self._fatal)
+            server = NodeServer(config, name, data, log, self._fatal, pauses=pauses)
         except BaseException:
             data.close()
             raise

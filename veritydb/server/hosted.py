@@ -15,18 +15,22 @@ from veritydb.node.events import Event
 from veritydb.node.node import Node
 from veritydb.server import transfer
 from veritydb.server.config import Config, GroupPart
+from veritydb.server.dismantling import dismantle
 from veritydb.server.group import Group
 from veritydb.server.index import Extent, StreamIndex
 from veritydb.server.log import Log
 from veritydb.server.machine import Machine, OpenDisk
+from veritydb.server.pauses import Pauses
 from veritydb.server.recent import Recent
 from veritydb.server.snapshots import SnapshotTask
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskError
 from veritydb.storage.store import Store
+from veritydb.streams.state import Streams
 from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import Op
 from veritydb.types.limits import RETENTION_GRACE_NS
+from veritydb.vsr.effects import CheckSnapshot
 from veritydb.vsr.events import (
     FrameRotten,
     FramesRead,
@@ -72,6 +76,7 @@ class Hosted:
         fatal: Fatal,
         log: Log,
         machine: Machine,
+        pauses: Pauses,
     ) -> None:
         """Make it on the loop's thread. Nothing happens before the first tick."""
         self.part = part
@@ -79,6 +84,7 @@ class Hosted:
         self.index_file = index
         self.log = log.child(group=part.number)
         self.machine = machine
+        self._pauses = pauses
         self.store, recovered = opened
         self.recent = Recent(self.store)
         self.full = False
@@ -95,6 +101,7 @@ class Hosted:
         self._fatal = fatal
         self._loop = asyncio.get_running_loop()
         self._snapshot: SnapshotTask | None = None
+        self._before: Streams | None = None
         ref = recovered.superblock.snapshot
         chunks: Iterator[bytes] | None = self.store.read_snapshot() if ref.op else None
         node = Node(node_config, recovered, chunks, machine.random)
@@ -133,6 +140,9 @@ class Hosted:
         """Let time pass, once this replica may take part."""
         if self.started and not self.group.failed:
             self.group.tick()
+        if self._before is not None and not self.group.node.replica.taking:
+            # Nothing came of it.
+            self._before = None
         self.writer.nudge()
 
     # -- the world of `Group`
@@ -209,7 +219,7 @@ class Hosted:
     def snapshot(self, effect: fx.TakeSnapshot) -> None:
         """Write it in slices between steps."""
         self._snapshot = SnapshotTask(
-            effect, self.store, self.writer, self._loop, self.log, self.machine
+            effect, self.store, self.writer, self._loop, self.log, self.machine, self._pauses
         )
         self._snapshot.start()
 
@@ -220,8 +230,17 @@ class Hosted:
             self.index_file.skip(effect.ref.op)
             self.look_back = True
             self.writer.put(effect)
+            self._dismantle()
         else:
+            if isinstance(effect, CheckSnapshot):
+                self._before = self.group.node.kernel.streams
             self._in_pool(partial(transfer.read, self.store, effect))
+
+    def _dismantle(self) -> None:
+        """What was held of the state before a peer's snapshot goes bit by bit."""
+        before, self._before = self._before, None
+        if before is not None:
+            dismantle(before, self._loop, self.machine, self._pauses)
 
     def missing(self, op: int) -> bool:
         """Whether an op of the log is still to be fetched: a peer's snapshot stands for it."""

@@ -119,6 +119,11 @@ class Runs:
         at = bisect.bisect_right(rows, offset, key=lambda row: row.base)
         return msgspec.structs.replace(rows[at - 1]) if at else None
 
+    def let_go(self) -> None:
+        """Forget all, one stream after the other: at once it would hold up every other thread."""
+        while self.streams:
+            self.streams.popitem()
+
     def rows(self) -> Iterable[tuple[int, ...]]:
         """As they are stored."""
         for rows in self.streams.values():
@@ -265,7 +270,8 @@ class StreamIndex:
                 built, live = self.built, max(self.live_to, applied)
             self._store(self._flushing, built, live)
             with self._lock:
-                self._flushing = Runs()
+                done, self._flushing = self._flushing, Runs()
+        done.let_go()
 
     def _store(self, runs: Runs, built: int, live: int | None) -> None:
         live_from = self.live_from if live is not None else built + 1

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,12 @@ from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
 from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.node_server import NodeServer
+from veritydb.server.pauses import Pauses, run_timed
 from veritydb.storage.disk import DiskError
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 MIB = 1 << 20
+SWITCH_SECONDS = 0.0005
 
 
 def tune_process() -> None:
@@ -38,7 +41,11 @@ def tune_process() -> None:
 
     Without the latter every message of 128 KiB and more is mapped and unmapped, which costs three
     times what handling it does.
+
+    A thread that works for long lets others go on much sooner than Python would have it: the loop
+    waits for it after each of its calls to the system, and the writer for the loop.
     """
+    sys.setswitchinterval(SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -89,11 +96,14 @@ async def bind(protocol: Callable[[], Any], address: str, what: str) -> asyncio.
         raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
 
 
-async def run_node(config: Config, name: str, data: DataDir, log: Log, machine: Machine) -> None:
+async def run_node(
+    config: Config, name: str, data: DataDir, log: Log, machine: Machine, pauses: Pauses
+) -> None:
     """Run a node on this loop until it is told to stop."""
     loop = asyncio.get_running_loop()
     part = config.node(name)
-    server = NodeServer(config, name, data, log, ending(log), Collector(), machine)
+    collector = Collector(pauses.collector)
+    server = NodeServer(config, name, data, log, ending(log), collector, machine, pauses)
     listening: list[asyncio.Server] = []
 
     async def main(_stop: Callable[[], None]) -> None:
@@ -138,11 +148,13 @@ def serve(config: Config, name: str, path: Path, machine: Machine = MACHINE) -> 
     data = open_dir(config, name, path)
     log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)
 
+    pauses = Pauses()
+
     async def main() -> None:
-        await capnp.run(run_node(config, name, data, log, machine))
+        await capnp.run(run_node(config, name, data, log, machine, pauses))
 
     try:
-        asyncio.run(main())
+        run_timed(main(), pauses)
     except* StartError as group:
         raise first_of(group) from None
     return EXIT_OK

@@ -24,6 +24,7 @@ from veritydb.server.index import StreamIndex
 from veritydb.server.log import Log
 from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.maintenance import keep_index, reclaim_space, scrub, watch_disk
+from veritydb.server.pauses import Pauses
 from veritydb.server.peers import Peers
 from veritydb.server.rpc import Clients
 from veritydb.storage.disk import DiskError, DiskFull
@@ -51,10 +52,12 @@ class NodeServer:
         fatal: Fatal,
         collector: Collector | None = None,
         machine: Machine = MACHINE,
+        pauses: Pauses | None = None,
     ) -> None:
         """`fatal` ends this process or, where it is not ours to end, this node. Any thread.
 
-        Without a `collector` the process collects its garbage as it likes.
+        Without a `collector` the process collects its garbage as it likes. `pauses` are those of
+        the loop, where somebody counts its turns.
         """
         self.config = config
         self.name = name
@@ -63,15 +66,17 @@ class NodeServer:
         self._fatal = fatal
         self._collector = collector
         self._machine = machine
+        self._pauses = pauses or Pauses()
         self._loop = asyncio.get_running_loop()
         self.pool = machine.readers()
         self.hosted: dict[int, Hosted] = {}
         self.peers = Peers(config, name, data, self.hosted, log, fatal, machine)
         for part in config.groups_of(name):
             self.hosted[part.number] = self._host(part)
-        self.edge = Edge(config, name, self.hosted, self.pool, log)
+        self.edge = Edge(config, name, self.hosted, self.pool, log, self._pauses)
         self.clients = Clients(self.edge, machine)
         self._ticking: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
     def _host(self, part: GroupPart) -> Hosted:
         """Open one group's files. Raises DataDirError for what is not usable."""
@@ -115,12 +120,16 @@ class NodeServer:
             fatal=self._fatal,
             log=self.log,
             machine=self._machine,
+            pauses=self._pauses,
         )
 
     # -- time
 
     def _tick(self) -> None:
-        self._ticking = self._loop.call_later(self.config.server.tick_ms / 1000, self._tick)
+        now = self._loop.time()
+        self._pauses.late.add(int((now - self._due) * 1e9))
+        self._due = now + self.config.server.tick_ms / 1000
+        self._ticking = self._loop.call_at(self._due, self._tick)
         for one in self.hosted.values():
             one.tick()
         if self._collector is not None:
@@ -130,6 +139,8 @@ class NodeServer:
 
     async def run(self, started: Callable[[], None]) -> None:
         """Run until cancelled. `started` is called once everything has been set going."""
+        self._pauses.forget()
+        self._due = self._loop.time()
         self._tick()
         peers = trio.CancelScope(shield=True)
         async with trio.open_nursery() as outer:

@@ -1,7 +1,6 @@
 """Taking a snapshot: chunks are made on the loop's thread in slices, and written by the writer.
 
-The state a snapshot is made of never changes, so it may take its time. A slice that took longer
-than the loop may be held shows in the counters of the node.
+The state a snapshot is made of never changes, so it may take its time.
 """
 
 import asyncio
@@ -10,12 +9,13 @@ from veritydb.node.effects import TakeSnapshot
 from veritydb.node.events import Event, SnapshotAbandoned, SnapshotWritten
 from veritydb.server.log import Log
 from veritydb.server.machine import Machine
+from veritydb.server.pauses import Pauses
+from veritydb.server.slices import Slices
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.snapshots import Composer
 from veritydb.storage.store import Store
 
-SLICE_NS = 2_000_000
 QUEUED_MAX = 4 << 20
 
 
@@ -30,6 +30,7 @@ class SnapshotTask:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         machine: Machine,
+        pauses: Pauses,
     ) -> None:
         self._effect = effect
         self._store = store
@@ -40,34 +41,33 @@ class SnapshotTask:
         self._queued = 0
         self._waiting = False
         self._now = machine.monotonic_ns
+        self._slices = Slices(self._step, loop, machine, pauses.snapshot)
         self._began = self._now()
 
     def start(self) -> None:
         """Begin, soon."""
         self._writer.put(self._begin)
-        self._loop.call_soon(self._slice)
+        self._slices.go_on()
 
     # -- on the loop's thread
 
-    def _slice(self) -> None:
-        until = self._now() + SLICE_NS
-        while self._queued < QUEUED_MAX:
-            chunk = next(self._effect.chunks, None)
-            if chunk is None:
-                self._writer.put(self._finish)
-                return
-            self._queued += len(chunk)
-            self._writer.put(self._adding(chunk))
-            if self._now() > until:
-                self._loop.call_soon(self._slice)
-                return
-        self._waiting = True
+    def _step(self) -> bool:
+        if self._queued >= QUEUED_MAX:
+            self._waiting = True
+            return False
+        chunk = next(self._effect.chunks, None)
+        if chunk is None:
+            self._writer.put(self._finish)
+            return False
+        self._queued += len(chunk)
+        self._writer.put(self._adding(chunk))
+        return True
 
     def _taken(self, size: int) -> None:
         self._queued -= size
         if self._waiting:
             self._waiting = False
-            self._slice()
+            self._slices.go_on()
 
     # -- on the writer's thread
 

@@ -13,8 +13,7 @@ holes and the body, whose length the header names.
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 from crc32c import crc32c
@@ -43,8 +42,18 @@ from veritydb.vsr.transfer_messages import (
     read_part,
     records_bytes,
 )
+from veritydb.vsr.vote_messages import (
+    HEADERS_MAX,
+    DoViewChange,
+    check_consecutive,
+    dvc_fields,
+    raw_headers,
+    read_dvc,
+    read_headers,
+)
 
 __all__ = [
+    "HEADERS_MAX",
     "BadMessage",
     "Common",
     "DoViewChange",
@@ -81,8 +90,6 @@ CRC = struct.Struct("<I")
 ENVELOPE_BYTES = ENVELOPE.size + CRC.size
 assert ENVELOPE_BYTES == 132
 HOLE = struct.Struct("<II32s")
-# More than this many headers are asked for again.
-HEADERS_MAX = 64
 FRAMES_MAX = 4_096
 HOLES_MAX = OP_ENTRIES_MAX * BATCH_PARTS_MAX
 
@@ -131,26 +138,6 @@ class Heartbeat(Common, frozen=True, gc=False, kw_only=True):
 
 class StartViewChange(Common, frozen=True, gc=False, kw_only=True):
     """A vote to leave `view`."""
-
-
-class DoViewChange(Common, frozen=True, gc=False, kw_only=True):
-    """To the primary of `view`, the new one: what the sender's log holds.
-
-    `headers` is the end of its log, oldest first, as it was when the sender left `log_view`, the
-    last view it was normal in; the same in every such message of a view. Bit i of `present` says
-    that the frame of `headers[i]` can be read here, of `nacks` that it was never acknowledged here.
-    """
-
-    log_view: View
-    commit: Op
-    headers: tuple[Header, ...]
-    present: int
-    nacks: int
-
-    @property
-    def op(self) -> Op:
-        """The head of the log."""
-        return self.headers[-1].op if self.headers else Op(0)
 
 
 class StartView(Common, frozen=True, gc=False, kw_only=True):
@@ -260,11 +247,6 @@ def frame_buffers(frame: Frame) -> list[bytes]:
     return [frame.header.raw + CRC.pack(len(frame.holes)) + holes, frame.body]
 
 
-def _raw(headers: Sequence[Header]) -> list[bytes]:
-    assert len(headers) <= HEADERS_MAX
-    return [header.raw for header in headers]
-
-
 def _fields_of_frames(m: Frames) -> Fields:
     buffers = [buffer for frame in m.frames for buffer in frame_buffers(frame)]
     assert len(m.frames) <= FRAMES_MAX
@@ -288,16 +270,10 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     PrepareOk: (Kind.PREPARE_OK, lambda m: (m.op, m.round, m.replacements, 0, m.hash, 0, [])),
     Heartbeat: (Kind.HEARTBEAT, lambda m: (m.op, m.round, m.commit, 0, m.hash, 0, [])),
     StartViewChange: (Kind.START_VIEW_CHANGE, lambda m: (0, 0, 0, 0, NO_HASH, 0, [])),
-    DoViewChange: (
-        Kind.DO_VIEW_CHANGE,
-        lambda m: (
-            *(m.log_view, m.commit, m.present, m.nacks, NO_HASH),
-            *(len(m.headers), _raw(m.headers)),
-        ),
-    ),
+    DoViewChange: (Kind.DO_VIEW_CHANGE, dvc_fields),
     StartView: (
         Kind.START_VIEW,
-        lambda m: (m.nonce, m.commit, 0, 0, NO_HASH, len(m.headers), _raw(m.headers)),
+        lambda m: (m.nonce, m.commit, 0, 0, NO_HASH, len(m.headers), raw_headers(m.headers)),
     ),
     RequestStartView: (
         Kind.REQUEST_START_VIEW,
@@ -306,7 +282,7 @@ WRITERS: dict[type, tuple[Kind, Callable[[Any], Fields]]] = {
     RequestHeaders: (Kind.REQUEST_HEADERS, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Headers: (
         Kind.HEADERS,
-        lambda m: (m.certain, int(m.normal), 0, 0, NO_HASH, len(m.headers), _raw(m.headers)),
+        lambda m: (m.certain, int(m.normal), 0, 0, NO_HASH, len(m.headers), raw_headers(m.headers)),
     ),
     RequestFrames: (Kind.REQUEST_FRAMES, lambda m: (m.first, m.last, 0, 0, NO_HASH, 0, [])),
     Frames: (Kind.FRAMES, _fields_of_frames),
@@ -383,38 +359,8 @@ def _frames(view: memoryview, count: int) -> tuple[Frame, ...]:
         frames.append(frame)
     if at != len(view):
         raise BadMessage(f"{len(view) - at} bytes behind the last frame")
-    _check_consecutive([frame.header for frame in frames])
+    check_consecutive([frame.header for frame in frames])
     return tuple(frames)
-
-
-def _headers(view: memoryview, count: int) -> tuple[Header, ...]:
-    if count > HEADERS_MAX or len(view) != count * HEADER_BYTES:
-        raise BadMessage(f"{count} headers in {len(view)} bytes")
-    starts = range(0, len(view), HEADER_BYTES)
-    headers = tuple(parse_header(bytes(view[at : at + HEADER_BYTES])) for at in starts)
-    _check_consecutive(headers)
-    return headers
-
-
-def _check_consecutive(headers: Sequence[Header]) -> None:
-    for before, header in pairwise(headers):
-        if header.op != before.op + 1 or header.previous != before.hash:
-            raise BadMessage(f"op {header.op} does not follow op {before.op}")
-
-
-def _read_dvc(common: dict[str, Any], words: Words) -> Message:
-    a, b, c, d, _, count, view = words
-    headers = _headers(view, count)
-    if (c | d) >> count or c & d:
-        raise BadMessage("bits for headers that are not there, or that contradict each other")
-    return DoViewChange(
-        **common,
-        log_view=View(a),
-        commit=Op(b),
-        present=c,
-        nacks=d,
-        headers=headers,
-    )
 
 
 def _read_history(common: dict[str, Any], words: Words) -> Message:
@@ -443,14 +389,14 @@ READERS: dict[int, Callable[[dict[str, Any], Words], Message]] = {
         **c, op=Op(w[0]), round=w[1], commit=Op(w[2]), hash=w[4]
     ),
     Kind.START_VIEW_CHANGE: lambda c, w: StartViewChange(**c),
-    Kind.DO_VIEW_CHANGE: _read_dvc,
+    Kind.DO_VIEW_CHANGE: read_dvc,
     Kind.START_VIEW: lambda c, w: StartView(
-        **c, nonce=w[0], commit=Op(w[1]), headers=_headers(w[6], w[5])
+        **c, nonce=w[0], commit=Op(w[1]), headers=read_headers(w[6], w[5])
     ),
     Kind.REQUEST_START_VIEW: lambda c, w: RequestStartView(**c, nonce=w[0], joining=bool(w[1])),
     Kind.REQUEST_HEADERS: lambda c, w: RequestHeaders(**c, first=Op(w[0]), last=Op(w[1])),
     Kind.HEADERS: lambda c, w: Headers(
-        **c, certain=Op(w[0]), normal=bool(w[1]), headers=_headers(w[6], w[5])
+        **c, certain=Op(w[0]), normal=bool(w[1]), headers=read_headers(w[6], w[5])
     ),
     Kind.REQUEST_FRAMES: lambda c, w: RequestFrames(**c, first=Op(w[0]), last=Op(w[1])),
     Kind.FRAMES: lambda c, w: Frames(

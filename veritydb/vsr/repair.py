@@ -156,7 +156,8 @@ def _give(s: State, peer: int, frames: tuple[Frame, ...]) -> None:
 def repair(s: State) -> None:
     """Ask for the next rotten frames: those that hold up commits, else one run after the other."""
     faulty = s.log.faulty
-    if not faulty or s.now < s.repair_due:
+    if not faulty or s.now < s.repair_due or s.repair_writing:
+        # While what came is being written, nothing is asked for: a slow disk is no reason to.
         return
     if not s.peers:
         s.halt(HaltKind.DAMAGED, f"op {faulty[0]} has rotted and there is no peer to mend it")
@@ -164,7 +165,7 @@ def repair(s: State) -> None:
     s.repair_op, last = _run(s)
     s.repair_last = last
     # Whatever may go wrong with this run, the next one is a single frame.
-    s.repair_width, s.repair_writing, s.repair_hashes = 1, 0, []
+    s.repair_width, s.repair_hashes = 1, []
     s.repair_due = s.now + s.config.fetch
     hashes = []
     for op in range(s.repair_op, last + 1):
@@ -230,10 +231,10 @@ def _ask(s: State, hashes: list[bytes]) -> None:
 def on_frame_repaired(s: State, op: Op) -> None:
     """The frame can be read again; when all that came with it can, go on with more of them."""
     s.log.mended(op)
-    s.repair_writing = max(0, s.repair_writing - 1)
+    assert s.repair_writing > 0
+    s.repair_writing -= 1
     s.repair_width = min(2 * len(s.repair_hashes) or 1, REPAIR_FRAMES_MAX)
-    # A slow disk is no reason to ask again.
-    s.repair_due = s.now + s.config.resend if s.repair_writing else s.now
+    s.repair_due = s.now
     assert not s.log.is_faulty(op)
 
 
@@ -250,6 +251,5 @@ def mend(s: State, frame: Frame) -> None:
     mark("vsr.repaired")
     if frame.header.op not in s.log.frames and frame.header.op > s.commit:
         s.log.keep(frame)
-    s.repair_due = s.now + s.config.resend
     s.repair_writing += 1
     s.out.append(RepairFrame(frame))

@@ -259,8 +259,10 @@ def _settle(s: State) -> None:
         return
     if s.status in RECOVERING and s.installed:
         install.finish_recovery(s)
-    held_up = transfer.drive(s)
-    commit.advance(s)
+    behind = repair.target(s) > s.log.head
+    held_up = (behind or s.transfer is not None) and transfer.drive(s)
+    if s.commit < s.log.head:
+        commit.advance(s)
     if s.backfill is not None:
         history.drive(s)
     if not s.leading:

@@ -112,6 +112,7 @@ def do_view_change(s: State) -> DoViewChange:
         headers=s.view_headers,
         present=present,
         nacks=nacks,
+        replacements=s.replacements_durable,
     )
 
 
@@ -156,6 +157,11 @@ def try_merge(s: State) -> None:
     if s.merged is not None or s.index not in s.dvcs:
         return
     assert s.status is VIEW_CHANGE and s.view_durable == s.view
+    if any(dvc.replacements > sum(s.members) for dvc in s.dvcs.values()):
+        # One of those who told may have been replaced, and its successor be part of a quorum that
+        # has no other member in common with these. Whoever knows which one has to lead.
+        mark("vsr.merge_knows_too_little")
+        return
     merged = merge([s.dvcs[at] for at in sorted(s.dvcs)], s.replicas)
     if isinstance(merged, Undecided):
         mark(f"vsr.merge_{merged.name.lower()}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 
 from simulation.checkers.base import (
     TOKEN_MARK,
@@ -116,4 +117,4 @@ def answer(entry: entries.Entry, result: Outcome, floor: int = 0) -> Answer:
 
 def sent(kind: str, **changed: object) -> SentFact:
     fact = SentFact((1, 0), 1, 0, kind, 3, 3, 5, b"h", b"story")
-    return fact._replace(**changed)  # type: ignore[arg-type]
+    return replace(fact, **changed)  # type: ignore[arg-type]

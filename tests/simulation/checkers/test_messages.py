@@ -1,8 +1,9 @@
 """Messages: what they promise before it is true is seen."""
 
 import pytest
+from msgspec.structs import replace
 
-from simulation.checkers.base import SentFact, Start
+from simulation.checkers.base import SentFact, Start, Watch
 from simulation.checkers.log import Agreement
 from simulation.checkers.messages import AcksDurable, Promises, SameStory, ViewsDurable
 from simulation.world import Failure
@@ -21,7 +22,7 @@ def test_a_message_of_a_view_that_may_be_forgotten_is_seen(
     fact: SentFact, durable: tuple[int, int]
 ) -> None:
     ViewsDurable(lambda replica: (3, 3)).sent(fact)
-    ViewsDurable(lambda replica: (0, 0)).sent(fact._replace(kind="Ping"))
+    Watch({}, [ViewsDurable(lambda replica: (0, 0))]).sent(replace(fact, kind="Ping"))
     with pytest.raises(Failure):
         ViewsDurable(lambda replica: durable).sent(fact)
 
@@ -46,6 +47,13 @@ def test_a_replica_that_tells_two_stories_is_seen(first: SentFact, second: SentF
     checker.sent(first)
     with pytest.raises(Failure):
         checker.sent(second)
+
+
+def test_a_replacement_tells_a_story_of_its_own() -> None:
+    checker = SameStory()
+    checker.sent(sent("DoViewChange"))
+    checker.sent(sent("PrepareOk", view=2, incarnation=1))
+    checker.sent(sent("DoViewChange", content=b"another", incarnation=1))
 
 
 def test_a_replacement_that_speaks_too_soon_is_seen() -> None:

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from simulation.checkers.base import Standing, Start, Watch
 from simulation.checkers.replicas import Forward, Kept, Remembered, Snapshots, Versions
@@ -42,15 +43,15 @@ BLOCK = Superblock(
 def test_numbers_that_do_not_fit_or_go_back_are_seen(changed: dict[str, int]) -> None:
     checker = Forward()
     checker.stepped(R, STANDING)
-    checker.stepped(R, STANDING._replace(commit=6, op=38))
+    checker.stepped(R, replace(STANDING, commit=6, op=38))
     with pytest.raises(Failure):
-        checker.stepped(R, STANDING._replace(**changed))  # type: ignore[arg-type]
+        checker.stepped(R, replace(STANDING, **changed))  # type: ignore[arg-type]
 
 
 def test_a_restart_may_know_less() -> None:
     checker = Forward()
     checker.stepped(R, STANDING)
-    checker.stepped(R, STANDING._replace(life=2, commit=0, commit_max=0))
+    checker.stepped(R, replace(STANDING, life=2, commit=0, commit_max=0))
 
 
 def test_what_was_acknowledged_and_is_gone_is_seen() -> None:
@@ -63,7 +64,7 @@ def test_what_was_acknowledged_and_is_gone_is_seen() -> None:
         with pytest.raises(Failure, match="acknowledge"):
             checker.begun(R, wrong)
     with pytest.raises(Failure, match="ends with 4"):
-        checker.stepped(R, STANDING._replace(op=4))
+        checker.stepped(R, replace(STANDING, op=4))
 
 
 @pytest.mark.parametrize("how", ["cut", "forgot", "doubt", "replaced"])

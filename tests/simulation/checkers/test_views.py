@@ -1,6 +1,7 @@
 """Views that follow each other: who leads, what a new primary must have, what may be cut."""
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.checkers.base import Log, Watch
 from simulation.checkers.log import Agreement
@@ -39,9 +40,9 @@ def test_a_new_primary_has_all_that_was_decided() -> None:
     whole = sent("StartView", view=3, op=3, hash=headers[2].hash, commit=3)
     Leaders(log, SIZES).sent(whole)
     for wrong in (
-        whole._replace(op=2, hash=headers[1].hash, commit=2),
-        whole._replace(hash=b"another"),
-        whole._replace(commit=4),
+        replace(whole, op=2, hash=headers[1].hash, commit=2),
+        replace(whole, hash=b"another"),
+        replace(whole, commit=4),
     ):
         with pytest.raises(Failure, match="view 3"):
             Leaders(log, SIZES).sent(wrong)
