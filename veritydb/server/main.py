@@ -1,7 +1,6 @@
 """The process of a node: from its arguments to its exit status."""
 
 import asyncio
-import ctypes
 import os
 import resource
 import sys
@@ -30,17 +29,13 @@ from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.node_server import NodeServer
 from veritydb.server.pauses import Pauses, run_timed
 from veritydb.storage.disk import DiskError
+from veritydb.wire.memory import keep_large_buffers
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-MIB = 1 << 20
 SWITCH_SECONDS = 0.0005
 
 
 def tune_process() -> None:
     """Allow as many files as the system does, and keep large buffers instead of returning them.
-
-    Without the latter every message of 128 KiB and more is mapped and unmapped, which costs three
-    times what handling it does.
 
     A thread that works for long lets others go on much sooner than Python would have it: the loop
     waits for it after each of its calls to the system, and the writer for the loop.
@@ -48,11 +43,7 @@ def tune_process() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 * MIB)
-        mallopt(M_TRIM_THRESHOLD, 128 * MIB)
-        mallopt(M_TOP_PAD, 16 * MIB)
+    keep_large_buffers()
 
 
 def ending(log: Log) -> Callable[[str, BaseException | str], None]:
