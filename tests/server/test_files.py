@@ -9,6 +9,7 @@ import pytest
 
 from simulation.disk import SimDisk
 from tests.storage.logs import chain, identity
+from veritydb.server import files
 from veritydb.server.files import (
     LOCK,
     RWF_DONTCACHE,
@@ -74,6 +75,7 @@ def test_a_large_write_is_whole_whether_the_kernel_may_forget_it_or_not(
             raise OSError(errno.EOPNOTSUPP, "not by this file system")
         return real(file, buffers, at, flags)
 
+    monkeypatch.setattr(files, "UNCACHED_SINCE", (0, 0))
     pieces = [os.urandom(size) for size in (5_000, UNCACHED_BYTES, 1, 70_000)]
     for given in ("kernel", "refused"):
         disk = FileDisk(tmp_path / given)

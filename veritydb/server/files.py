@@ -21,8 +21,10 @@ OPEN_FILES_MAX = 8
 # From this size on, what is written does not stay in the kernel's cache: readers of the log's end
 # have it in memory already, and each page that the cache grows by costs more than its copy does.
 UNCACHED_BYTES = 64 << 10
-# Linux 6.14; Python has no name for it.
+# Python has no name for it. Linux has it since 6.14, but first with races between dropping a page
+# and writing it again; a log does not find out whether they could happen to it.
 RWF_DONTCACHE = 0x80
+UNCACHED_SINCE = (6, 16)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
 ZEROS = bytes(1 << 20)
@@ -54,7 +56,7 @@ class FileDisk:
         self._writing: dict[str, int] = {}
         # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
         self._sizes: dict[str, int] = {}
-        self._uncached = RWF_DONTCACHE
+        self._uncached = RWF_DONTCACHE if kernel_version() >= UNCACHED_SINCE else 0
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -272,6 +274,15 @@ class FileDisk:
             yield
         except OSError as error:
             _fail(verb, name, error)
+
+
+def kernel_version() -> tuple[int, int]:
+    """The version of the running Linux, (0, 0) where this is none."""
+    system = os.uname()
+    major, _, rest = system.release.partition(".")
+    minor = rest.partition(".")[0]
+    numbers = system.sysname == "Linux" and major.isdecimal() and minor.isdecimal()
+    return (int(major), int(minor)) if numbers else (0, 0)
 
 
 def _fail(verb: str, name: str, error: OSError) -> NoReturn:
