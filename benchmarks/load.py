@@ -255,6 +255,7 @@ async def do(task: Task) -> Answer:
 
 def main() -> None:
     """Do one task after the other until there are no more lines."""
+    veritydb.keep_large_buffers()
     for line in iter(sys.stdin.buffer.readline, b""):
         try:
             result: Answer = asyncio.run(do(read_task(line)))

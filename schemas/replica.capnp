@@ -1,4 +1,5 @@
-# Between replicas. The messages themselves are veritydb/vsr/messages.py.
+# Between nodes: how one greets another. Each of these stands in a frame (veritydb/server/framing.py),
+# and so does what follows: the messages of replicas, which are veritydb/vsr/messages.py.
 @0xbfc015b9b283a7b7;
 
 struct PeerHello {
@@ -7,7 +8,7 @@ struct PeerHello {
   node @2 :Text;
   instance @3 :Data;          # 16 random bytes made with the node's data directory
   replicas @4 :List(ReplicaId);   # that the node holds
-  check @5 :UInt32;           # CRC32C of the above (veritydb/server/peers.py): what is remembered
+  check @5 :UInt32;           # CRC32C of the above (veritydb/server/peer_hello.py): what is remembered
                               # of a peer, or held against it, must not be a bit lost on the way
 }
 
@@ -17,11 +18,12 @@ struct ReplicaId {
   incarnation @2 :UInt32;
 }
 
-interface Peers {
-  hello @0 (req :PeerHello) -> (accepted :Bool, reason :Text, lost :Bool, instance :Data);
+struct PeerAnswer {
   # Accepted: whoever asked is remembered, durably, by its instance. `lost`: one of its replicas is
   # remembered with another instance, so its data directory is not the one that made the promises;
   # `instance` then repeats the one that was judged.
-  deliver @1 (header :Data, body :Data) -> ();
-  # One way: nobody waits for the result. `header` names group, sender and kind.
+  accepted @0 :Bool;
+  reason @1 :Text;            # empty if accepted
+  lost @2 :Bool;
+  instance @3 :Data;
 }

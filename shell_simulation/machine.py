@@ -1,5 +1,6 @@
 """The machine that a simulated process runs on: every part of it refuses one that has ended."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
@@ -10,7 +11,6 @@ import trio
 from shell_simulation.disk import Owner, ThreadedDisk
 from shell_simulation.home import Home
 from shell_simulation.loop import Died
-from shell_simulation.rpc import PeerLine
 from shell_simulation.threads import Readers, SimCondition, SimThread, Threads
 from shell_simulation.world import World
 from simulation.clocks import EPOCH
@@ -27,7 +27,7 @@ class Life(Owner, Protocol):
     world: World
     threads: Threads
 
-    async def dial(self, port: int, interface: Any) -> PeerLine:
+    async def dial(self, port: int, protocol: asyncio.BufferedProtocol) -> None:
         """Connect to the node whose port this is."""
 
 
@@ -96,9 +96,9 @@ class SimMachine(Machine):
             raise errors[0]
         return result[0]
 
-    async def dial(self, host: str, port: int, interface: Any) -> PeerLine:
+    async def dial(self, host: str, port: int, protocol: asyncio.BufferedProtocol) -> None:
         """See `Machine`."""
-        return await self._process.dial(port, interface)
+        await self._process.dial(port, protocol)
 
     async def serve(self, stream: Any, offered: Any) -> None:
         """See `Machine`."""

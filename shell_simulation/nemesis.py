@@ -101,10 +101,14 @@ class Nemesis:
             one.stop()
 
     def _stop_alone(self) -> None:
-        """Stop a primary that is cut off, so that some of its calls are open."""
+        """Stop a primary that is cut off, so that some of its calls are open.
+
+        Often it only hears nobody, and is heard: what it gave up is agreed on without it.
+        """
         leader = self._cluster.leader()
         if leader is not None:
-            self._isolate(leader, [name for name in NODES if name != leader], "both")
+            way = self._choices.pick("nemesis.alone.way", ("in", "both"))
+            self._isolate(leader, [name for name in NODES if name != leader], way)
             process = self._cluster.processes[leader]
             delay = self._choices.exponential("nemesis.alone", ALONE_MEAN)
             self._world.after(delay, lambda: None if self._calm else process.stop())

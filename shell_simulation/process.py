@@ -1,5 +1,6 @@
 """One life of a node: the process that runs the server, from its start to its end."""
 
+import asyncio
 import contextlib
 import sqlite3
 
@@ -9,7 +10,8 @@ from shell_simulation.home import Home
 from shell_simulation.loop import Died, ProcessLoop
 from shell_simulation.machine import SimMachine
 from shell_simulation.network import Connection, Network
-from shell_simulation.rpc import PeerLine, Stream
+from shell_simulation.pipe import Pipe
+from shell_simulation.rpc import Stream
 from shell_simulation.threads import Threads
 from shell_simulation.world import World
 from veritydb.server.failures import StartError
@@ -202,7 +204,7 @@ class Process:
 
     # -- connections
 
-    async def dial(self, port: int, interface: object) -> PeerLine:
+    async def dial(self, port: int, protocol: asyncio.BufferedProtocol) -> None:
         """Connect to a peer."""
         self.alive()
         target = next(n for n in self.home.config.nodes if n.peer.endswith(f":{port}"))
@@ -212,27 +214,22 @@ class Process:
             if answer.done() or self.dead:
                 connection.close(0)
             else:
-                line = PeerLine(connection, self.loop, interface, self.sending)
-                line.capability.corrupt = self._corrupt
-                answer.set_result(line)
+                Pipe(connection, 0, self.world, self.loop, protocol, self._sending)
+                answer.set_result(None)
 
         def refused() -> None:
             if not answer.done():
                 answer.set_exception(ConnectionRefusedError("nobody listens there"))
 
         self.network.connect(self, f"{target.name}/peer", made, refused)
-        line: PeerLine = await answer
-        return line
+        await answer
 
-    def sending(self) -> None:
-        """Something is sent to a peer. Raises Died."""
+    def _sending(self, data: bytes) -> bytes:
+        """Something is sent to a peer; a bit of it is flipped, if that is due. Raises Died."""
         self.alive()
         self.world.count("messages")
         if self.broken:
             self.world.fail("fail-stop", f"{self.name} goes on after its disk failed")
-
-    def _corrupt(self, data: bytes) -> bytes:
-        """Flip a bit of what is sent, if that is due."""
         if not self.flips:
             return data
         self.flips -= 1
@@ -246,12 +243,15 @@ class Process:
         if self.dead or self.server is None:
             connection.close(1)
             return
+        if address.endswith("/peer"):
+            with self.loop.running():
+                protocol = self.server.peers.accept()
+                Pipe(connection, 1, self.world, self.loop, protocol, self._sending)
+            return
         stream = Stream(connection, self.loop, self._escaped)
         connection.sides[1].stream = stream
         self.streams[connection.number] = stream
-        peers = address.endswith("/peer")
-        serve = self.server.peers.serve if peers else self.server.clients.serve
-        self.loop.create_task(serve(stream, stream.gate))
+        self.loop.create_task(self.server.clients.serve(stream, stream.gate))
 
     def _escaped(self, where: str, error: BaseException) -> None:
         if not self.dead:

@@ -15,16 +15,13 @@ from capnp.lib.capnp import _MallocMessageBuilder
 
 from shell_simulation.loop import Died, ProcessLoop
 from shell_simulation.network import Connection
-from simulation.world import SECOND
 from veritydb.server.gate import Gate
 from veritydb.server.rpc import PROTOCOL_VERSION
 
 Ended = Callable[[int], None]
 """Gets how long a call took on the server, in ns."""
 
-
 Work = Callable[[], Coroutine[Any, Any, None]]
-PEER_PATIENCE = 1 * SECOND
 
 
 def new(struct: Any) -> Any:
@@ -172,105 +169,6 @@ class Stream:
         call = self.calls.get(key)
         if call is not None:
             call.task.cancel()
-
-
-class PeerLine:
-    """Implements `veritydb.server.transport.Line`."""
-
-    def __init__(
-        self, connection: Connection, loop: ProcessLoop, interface: Any, alive: Callable[[], None]
-    ) -> None:
-        """`alive` raises Died once the process that calls has ended."""
-        self.gate = SimpleNamespace(get_extra_info=lambda name: None)
-        self.capability = PeerStub(self, connection, loop, interface, alive)
-        self._connection = connection
-        self._over: asyncio.Future[None] = loop.create_future()
-        self._loop = loop
-        connection.sides[0].ended = lambda: loop.call_soon(self._end)
-
-    def _end(self) -> None:
-        self.capability.fail_all()
-        if not self._over.done():
-            self._over.set_result(None)
-
-    async def ended(self) -> None:
-        """See `Line`."""
-        await asyncio.shield(self._over)
-
-    def close(self) -> None:
-        """See `Line`."""
-        self._connection.close(0)
-
-
-class PeerStub:
-    """What a node may call of another one."""
-
-    def __init__(
-        self,
-        line: PeerLine,
-        connection: Connection,
-        loop: ProcessLoop,
-        interface: Any,
-        alive: Callable[[], None],
-    ) -> None:
-        self.corrupt: Callable[[bytes], bytes] = lambda data: data
-        self._connection = connection
-        self._loop = loop
-        self._methods = interface.schema.methods
-        self._alive = alive
-        self._keys = 0
-        self._calls: dict[int, asyncio.Future[Any]] = {}
-
-    def hello(self, req: Any) -> asyncio.Future[Any]:
-        """See replica.capnp."""
-        params = new(self._methods["hello"].param_type)
-        params.req = req
-        return self._call("hello", params)
-
-    def deliver(self, header: bytes, body: bytes) -> asyncio.Future[Any]:
-        """See replica.capnp."""
-        params = new(self._methods["deliver"].param_type)
-        params.header, params.body = self.corrupt(header), body
-        return self._call("deliver", params)
-
-    def _call(self, method: str, params: Any) -> asyncio.Future[Any]:
-        self._alive()
-        self._keys += 1
-        key, future = self._keys, self._loop.create_future()
-        self._calls[key] = future
-        results = new(self._methods[method].result_type)
-        context = SimpleNamespace(params=params.as_reader(), results=results)
-        connection = self._connection
-
-        def end(_: int) -> None:
-            connection.send(0, lambda: self._loop.call_soon(self._answered, key, results))
-
-        def arrive() -> None:
-            stream: Stream = connection.sides[1].stream
-            # Who answers is known when the loop of the other process has come to it.
-            stream.begin(
-                key,
-                lambda: getattr(stream.offered, f"{method}_context")(context),
-                end,
-                PEER_PATIENCE,
-            )
-
-        connection.send(1, arrive)
-        return future
-
-    def _answered(self, key: int, results: Any) -> None:
-        future = self._calls.pop(key, None)
-        if future is not None and not future.done():
-            future.set_result(results.as_reader())
-
-    def fail_all(self) -> None:
-        """The connection is gone."""
-        for future in self._calls.values():
-            if not future.done():
-                future.set_exception(ConnectionResetError("the connection is gone"))
-                # Nobody has to look at it.
-                future.exception()
-        self._calls.clear()
 
 
 async def opened(door: Any, client: bytes, found: list[Any]) -> None:

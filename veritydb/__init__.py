@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from veritydb import aio, errors, trio
+    from veritydb.client.memory import keep_large_buffers
     from veritydb.client.sync import Client, Stream, connect
     from veritydb.client.values import (
         ANY,
@@ -92,6 +93,7 @@ __all__ = [
     "aio",
     "connect",
     "errors",
+    "keep_large_buffers",
     "open",
     "trio",
 ]
@@ -126,6 +128,7 @@ _MODULES = {
         *("DataClass", "Placement", "Region"),
     ),
     "veritydb.types.retention": ("Retention",),
+    "veritydb.client.memory": ("keep_large_buffers",),
 }
 _PLACES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -189,10 +189,12 @@ def _answered_before_commit() -> None:
     """A client is told what will become of its request once it is in the log of the primary."""
     propose = Node._propose
 
-    def hasty(self: Node, token: int | None, entry: Entry, out: Any) -> None:
-        propose(self, token, entry, out)
-        stream = self.state.kernel.streams.records.get(entry.header.stream)
-        if token is not None and stream is not None and entry.header.kind == 2:
+    def hasty(self: Node, accepted: list[tuple[int | None, Entry]], out: Any) -> None:
+        propose(self, accepted, out)
+        for token, entry in accepted:
+            stream = self.state.kernel.streams.records.get(entry.header.stream)
+            if token is None or stream is None or entry.header.kind != 2:
+                continue
             guess = Outcome(
                 code=Code.OK,
                 kind=int(entry.header.kind),
@@ -228,12 +230,15 @@ def _payload_altered() -> None:
     """A primary proposes other bytes than it was given."""
     propose = Node._propose
 
-    def altering(self: Node, token: int | None, entry: Entry, out: Any) -> None:
-        if entry.header.kind == 2 and self.replica.op % 7 == 0:
-            data = bytearray(entry.data)
-            data[-1] ^= 1
-            entry = msgspec.structs.replace(entry, data=bytes(data))
-        propose(self, token, entry, out)
+    def altering(self: Node, accepted: list[tuple[int | None, Entry]], out: Any) -> None:
+        altered = []
+        for token, entry in accepted:
+            if entry.header.kind == 2 and self.replica.op % 7 == 0:
+                data = bytearray(entry.data)
+                data[-1] ^= 1
+                entry = msgspec.structs.replace(entry, data=bytes(data))
+            altered.append((token, entry))
+        propose(self, altered, out)
 
     put(Node, "_propose", altering)
 

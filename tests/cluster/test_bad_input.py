@@ -12,6 +12,7 @@ import pytest
 
 from nemesis.nodes import Nodes
 from tests.cluster.helpers import SYDNEY, TENANT, fresh_name, make_stream, payloads_everywhere
+from tests.server.raw import connect
 from veritydb.client.core import Core
 from veritydb.client.sync import Client, Stream
 from veritydb.client.values import ANY, NO_STREAM, STREAM_EXISTS, Durability, PublishOptions
@@ -29,7 +30,6 @@ from veritydb.errors import (
     WrongExpectedOffset,
 )
 from veritydb.server.config import split_address
-from veritydb.server.gate import connect
 from veritydb.types.errors import Applied
 from veritydb.types.event import Event
 from veritydb.types.labels import GLOBAL, DataClass, Region

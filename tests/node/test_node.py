@@ -8,6 +8,7 @@ from tests.node.lone import CLUSTER, GROUP, IDENTITY, Site
 from veritydb.kernel.state import KERNEL_VERSION
 from veritydb.node.applier import Halted, apply_frame
 from veritydb.node.effects import RefuseReason, TakeSnapshot
+from veritydb.node.events import Submitted, SubmittedTogether
 from veritydb.node.state import Applied, BadSnapshot, chunks, load
 from veritydb.storage.journal import RECORD_BYTES
 from veritydb.storage.store import Store
@@ -27,7 +28,13 @@ from veritydb.types.entry import (
 from veritydb.types.frame import Frame, Header, seal
 from veritydb.types.ids import ClientId, Op, StreamId, TenantId, View
 from veritydb.types.labels import DataClass, Region
-from veritydb.types.limits import MS_NS, SECOND_NS, SESSION_WINDOW
+from veritydb.types.limits import (
+    BATCH_BYTES_MAX,
+    MS_NS,
+    PENDING_BYTES_MAX,
+    SECOND_NS,
+    SESSION_WINDOW,
+)
 from veritydb.types.merkle import NO_HASH
 from veritydb.types.outcome import Code
 from veritydb.vsr.events import Tick
@@ -100,6 +107,31 @@ def test_a_repeated_number_is_answered_as_the_first_time_and_not_applied() -> No
     assert refused.code is Code.WRONG_EXPECTED_OFFSET
     assert site.ask(append(stream, b"x", session, 3, expected=9)) == refused
     assert len(site.runs) == 1
+
+
+def test_requests_that_come_together_are_one_op_and_a_repeat_among_them_waits_too() -> None:
+    site = Site()
+    session, stream = opened(site)
+    before = site.node.applied
+    entries = [append(stream, b"%d" % number, session, number) for number in (2, 3, 3, 4)]
+    requests = [Submitted(100 + at, entry) for at, entry in enumerate(entries)]
+    site.step(SubmittedTogether(tuple(requests)))
+    assert site.node.applied == before + 1
+    assert [site.replies[100 + at].base for at in range(4)] == [0, 1, 1, 2]
+
+
+def test_of_requests_that_come_together_those_beyond_the_bound_are_refused() -> None:
+    site = Site()
+    _, stream = opened(site)
+    big = append(stream, bytes(BATCH_BYTES_MAX - 1_000), 0, 0)
+    fit = PENDING_BYTES_MAX // len(big.data)
+    requests = [Submitted(100 + at, big) for at in range(fit + 2)]
+    site.step(SubmittedTogether(tuple(requests)))
+    answered = [token - 100 for token in sorted(site.replies) if token >= 100]
+    assert answered == list(range(fit))
+    assert [site.refusals[100 + at].reason for at in (fit, fit + 1)] == [
+        RefuseReason.OVERLOADED
+    ] * 2
 
 
 def test_a_repeat_in_the_log_itself_is_not_applied_either() -> None:

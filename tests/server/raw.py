@@ -8,8 +8,21 @@ import capnp
 
 from tests.server.nodes import PATIENCE, Nodes
 from veritydb.server.config import split_address
-from veritydb.server.gate import Gate, connect
+from veritydb.server.gate import Gate
 from veritydb.wire.schemas import load
+
+
+async def connect(host: str, port: int) -> tuple[Any, Gate]:
+    """Connect to a node: (stream, gate)."""
+    loop = asyncio.get_running_loop()
+    made: asyncio.Future[Any] = loop.create_future()
+    transport, protocol = await loop.create_connection(
+        lambda: capnp.AsyncIoStream._connect(made.set_result), host, port
+    )
+    stream = await made
+    gate = Gate(transport, loop)
+    protocol.transport = gate
+    return stream, gate
 
 
 class Raw:

@@ -9,7 +9,15 @@ import pytest
 
 from simulation.disk import SimDisk
 from tests.storage.logs import chain, identity
-from veritydb.server.files import LOCK, AlreadyRunning, FileDisk, UnsafeName
+from veritydb.server import files
+from veritydb.server.files import (
+    LOCK,
+    RWF_DONTCACHE,
+    UNCACHED_BYTES,
+    AlreadyRunning,
+    FileDisk,
+    UnsafeName,
+)
 from veritydb.storage.disk import DiskError, DiskFull, NoSuchFile, first_nonzero
 from veritydb.storage.store import Store
 from veritydb.types.ids import Op
@@ -44,8 +52,8 @@ def test_a_write_that_the_kernel_cuts_short_is_gone_on_with(
 ) -> None:
     real = os.pwritev
 
-    def a_little(file: int, buffers: Sequence[memoryview], at: int) -> int:
-        return real(file, [buffers[0][:3]], at)
+    def a_little(file: int, buffers: Sequence[memoryview], at: int, flags: int) -> int:
+        return real(file, [buffers[0][:3]], at, flags)
 
     monkeypatch.setattr(os, "pwritev", a_little)
     disk = FileDisk(tmp_path)
@@ -53,6 +61,32 @@ def test_a_write_that_the_kernel_cuts_short_is_gone_on_with(
     disk.write("a", 0, (b"0123456789", b"abcdefg"))
     assert disk.read("a", 0, 100) == b"0123456789abcdefg"
     disk.close()
+
+
+def test_a_large_write_is_whole_whether_the_kernel_may_forget_it_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwritev
+    asked: list[int] = []
+
+    def refusing(file: int, buffers: Sequence[memoryview], at: int, flags: int) -> int:
+        asked.append(flags)
+        if flags:
+            raise OSError(errno.EOPNOTSUPP, "not by this file system")
+        return real(file, buffers, at, flags)
+
+    monkeypatch.setattr(files, "UNCACHED_SINCE", (0, 0))
+    pieces = [os.urandom(size) for size in (5_000, UNCACHED_BYTES, 1, 70_000)]
+    for given in ("kernel", "refused"):
+        disk = FileDisk(tmp_path / given)
+        disk.allocate("a", 1)
+        disk.write("a", 1_000, pieces)
+        disk.write("a", 1_000 + sum(map(len, pieces)), pieces)
+        disk.sync("a")
+        assert disk.read("a", 1_000, 1 << 20) == b"".join(pieces) * 2
+        disk.close()
+        monkeypatch.setattr(os, "pwritev", refusing)
+    assert asked.count(RWF_DONTCACHE) == 1, "asked for once, then no more"
 
 
 def test_names_are_sorted_and_leave_out_the_lock(tmp_path: Path) -> None:

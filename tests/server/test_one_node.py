@@ -1,6 +1,5 @@
 """One real node under bad input and bad luck, over the raw protocol where the SDK would not go."""
 
-import asyncio
 import os
 import random
 import signal
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import capnp
 import pytest
 
 from tests.server.nodes import PATIENCE, REGION, Nodes, free_ports
@@ -20,7 +18,6 @@ from tests.server.raw import Raw, raw
 from veritydb.client.sync import Client
 from veritydb.client.values import RecordedEvent, Truncated
 from veritydb.server.config import split_address
-from veritydb.server.gate import connect
 from veritydb.types.entry import EntryHeader, Kind, make
 from veritydb.types.errors import EdgeCode
 from veritydb.types.event import Event
@@ -29,7 +26,6 @@ from veritydb.types.labels import GLOBAL, DataClass, Region
 from veritydb.types.outcome import Code
 from veritydb.types.retention import Retention
 from veritydb.wire.batch import encode_batch
-from veritydb.wire.schemas import load
 
 pytestmark = pytest.mark.cluster
 HERE = Region(REGION)
@@ -226,26 +222,6 @@ def test_hostile_bytes_end_only_their_own_connection(nodes: Nodes, which: str) -
                 pass
     with nodes.client() as db:
         assert db.status()[0].ready
-
-
-def test_messages_without_a_handshake_end_the_connection(nodes: Nodes) -> None:
-    async def main() -> None:
-        stream, _ = await connect(*split_address(nodes.config.nodes[0].peer))
-        rpc = capnp.TwoPartyClient(stream)
-        try:
-            peers = rpc.bootstrap().cast_as(load("replica").Peers)
-            wrong = {"protocolVersion": 1, "cluster": b"x" * 16, "node": "n2"}
-            answer = await peers.hello(req=wrong)
-            assert not answer.accepted and "another cluster" in answer.reason
-            with pytest.raises(capnp.KjException):
-                await peers.deliver(header=b"no", body=b"message")
-            async with asyncio.timeout(PATIENCE):
-                await rpc.on_disconnect()
-        finally:
-            rpc.close()
-            stream.close()
-
-    asyncio.run(capnp.run(main()))
 
 
 def test_a_thousand_idle_connections_and_one_that_works(nodes: Nodes) -> None:

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from shell_simulation.loop import Died, ProcessLoop
 from shell_simulation.network import Connection, Network
+from shell_simulation.pipe import Pipe
 from shell_simulation.threads import Readers, SimCondition, Threads, current
 from shell_simulation.world import World
 from simulation.world import MS
@@ -174,6 +175,56 @@ def test_a_connection_keeps_its_order_also_over_a_cut() -> None:
         assert made[0].sides[1].closed and not network.reset("n1", "n2")
 
     site.run(main)
+
+
+class Bytes(asyncio.BufferedProtocol):
+    """Keeps what comes."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(100)
+        self.pieces: list[bytes] = []
+        self.over = False
+
+    def get_buffer(self, _sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, size: int) -> None:
+        self.pieces.append(bytes(self.buffer[:size]))
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.over = True
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_bytes_arrive_in_their_order_in_pieces_or_end_in_the_midst(whole: bool) -> None:
+    site = Site()
+    network, listener, made = Network(site.world), Listener(), list[Connection]()
+    network.listen("n2/peer", listener)
+    here, there = Bytes(), Bytes()
+    said = [bytes([number]) * (number + 1) for number in range(200)]
+
+    def pipe(number: int, protocol: Bytes) -> Pipe:
+        return Pipe(made[0], number, site.world, site.loop, protocol, lambda data: data)
+
+    async def main() -> None:
+        network.connect(Caller(), "n2/peer", made.append, lambda: None)
+        await trio.sleep(1)
+        one, _ = pipe(0, here), pipe(1, there)
+        for data in said:
+            one.write(data)
+            await trio.sleep(0.000_01)
+        if whole:
+            one.close()
+            await trio.sleep(1)
+        else:
+            network.reset("n1", "n2")
+        await trio.sleep(1)
+
+    site.run(main)
+    came = b"".join(there.pieces)
+    assert here.over and there.over and not site.raised
+    assert len(there.pieces) > 20 and b"".join(said).startswith(came)
+    assert (came == b"".join(said)) == whole
 
 
 def test_nobody_listens_there() -> None:

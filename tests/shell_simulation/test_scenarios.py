@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from shell_simulation.client import Client
 from shell_simulation.plan import make
 from shell_simulation.run import Deterministic, Run
+from simulation.world import MS
 
 SEED = 1
 Script = Callable[["Scene", Client], Awaitable[None]]
@@ -55,3 +56,20 @@ def test_a_disk_that_cannot_be_read_ends_the_process_that_reads_for_a_client() -
     scene = play(script)
     assert scene.world.counts["fatal"] == 3
     assert "log.handler.failed" not in scene.world.counts
+
+
+def test_a_primary_that_is_stopped_hands_over_before_it_ends() -> None:
+    """What it says while it drains has to reach the others: they would have to find out instead."""
+    took: list[int] = []
+
+    async def script(scene: Scene, client: Client) -> None:
+        leader = scene.cluster.processes[scene.cluster.leader() or ""]
+        leader.stop()
+        before = scene.world.now
+        while scene.cluster.leader() is None:  # noqa: ASYNC110
+            await trio.sleep(0.001)
+        took.append(scene.world.now - before)
+        await client.append("batch")
+
+    play(script)
+    assert took[0] < 50 * MS

@@ -15,7 +15,7 @@ from veritydb.types import entry, outcome
 from veritydb.types.durable import Identity, Recovered, SnapshotRef, Superblock, ViewState
 from veritydb.types.frame import Frame, Header
 from veritydb.types.ids import GroupId, Op, View
-from veritydb.types.limits import MS_NS, SECOND_NS
+from veritydb.types.limits import KIB, MS_NS, SECOND_NS
 from veritydb.types.merkle import NO_HASH
 from veritydb.vsr import effects as fx
 from veritydb.vsr import events as ev
@@ -27,6 +27,8 @@ from veritydb.vsr.replica import Replica
 CLUSTER = bytes(range(16))
 GROUP = GroupId(3)
 EPOCH_NS = 1_700_000_000 * SECOND_NS
+# Small, so that tests fill the pipeline with little.
+EAGER_BYTES = 64 * KIB
 
 
 def proposal(text: str) -> ev.Proposal:
@@ -118,6 +120,7 @@ class Site:
             replicas=self.group.replicas,
             kernel=1,
             transfer_ops=self.group.transfer_ops,
+            eager_bytes=EAGER_BYTES,
         )
         self.committed = []
         self.heads = [NO_HASH]

@@ -77,6 +77,15 @@ def test_there_is_an_example_of_every_kind() -> None:
 
 
 @pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
+def test_a_message_keeps_nothing_of_what_it_was_read_from(message: Message) -> None:
+    """Its bytes are those of a connection's buffer, which the next message overwrites."""
+    buffer = bytearray(b"".join(encode(message)))
+    read = decode(memoryview(buffer))
+    buffer[:] = bytes(len(buffer))
+    assert read == message
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda message: type(message).__name__)
 def test_what_is_encoded_is_decoded(message: Message) -> None:
     assert decode(b"".join(encode(message))) == message
 

@@ -9,7 +9,6 @@ import msgspec
 from veritydb.client.connection import Connection
 from veritydb.client.core import Core
 from veritydb.client.deadline import Deadline
-from veritydb.client.given import events_of
 from veritydb.client.refusal import RefusedBy
 from veritydb.client.session import GroupSession
 from veritydb.client.values import Appended, Token
@@ -39,8 +38,7 @@ class Appender:
         self._sessions: dict[int, GroupSession] = {}
 
     def encode(self, events: Sequence[Event]) -> Batch:
-        """Encode events; the ones without an id get a random one. Raises InvalidInput."""
-        events = events_of(events)
+        """Encode checked events; those without an id get a random one. Raises InvalidInput."""
         return encode_batch(events, self._core.fresh.take(len(events)))
 
     async def append(

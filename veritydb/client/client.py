@@ -17,6 +17,7 @@ from veritydb.client.given import (
     check_retention,
     check_tenant,
     check_type,
+    events_of,
     sequence_of,
 )
 from veritydb.client.refusal import check
@@ -254,7 +255,9 @@ class AsyncClient(AsyncAdmin):
         if len({(handle.group, handle.tenant) for handle in asked}) != 1:
             raise InvalidInput("an append to several streams needs streams of one tenant and group")
         batches = {
-            handle: self.appender.encode(one.events) for handle, one in asked.items() if one.events
+            handle: self.appender.encode(events_of(one.events))
+            for handle, one in asked.items()
+            if one.events
         }
         fixed = {handle: exact(one.expected) for handle, one in asked.items()}
         if any(handle not in batches and fixed[handle] is None for handle in asked):

@@ -41,9 +41,14 @@ class Request(msgspec.Struct, eq=False):
     sent: bool = False
     covered: bool = False
 
+    @property
+    def at_risk(self) -> bool:
+        """Whether somebody has to see to it that the caller does not wait too long."""
+        return not (self.covered or self.answer.done())
+
     def expire(self) -> None:
         """The caller's time is up."""
-        if not self.answer.done() and not self.covered:
+        if self.at_risk:
             applied = Applied.UNKNOWN if self.sent else Applied.NO
             self.answer.set_exception(
                 DeadlineExceeded("the answer did not come in time", applied=applied)
@@ -53,7 +58,8 @@ class Request(msgspec.Struct, eq=False):
 def size_of(events: Sequence[Event]) -> int:
     """Estimate the bytes of events, whatever nonsense they may hold."""
     try:
-        return sum([len(e.payload) + len(e.metadata) + EVENT_OVERHEAD for e in events])
+        payloads = sum(map(len, [e.payload for e in events]))
+        return payloads + sum(map(len, [e.metadata for e in events])) + EVENT_OVERHEAD * len(events)
     except (TypeError, AttributeError):
         raise InvalidInput(describe(events)) from None
 
@@ -82,7 +88,10 @@ class Coalescer:
         self._encode = encode
         self._send = send
         self._waiting: deque[Request] = deque()
+        self._on_their_way: list[Request] = []
         self._runner: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     @property
     def idle(self) -> bool:
@@ -101,24 +110,50 @@ class Coalescer:
         self._waiting.append(request)
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
-        timer = loop.call_later(deadline.left, request.expire)
-        try:
-            return await answer
-        finally:
-            timer.cancel()
+        self._watch(request)
+        return await answer
 
     async def _run(self) -> None:
         try:
             while self._waiting:
                 taken = take_together(self._waiting)
                 if taken:
+                    self._on_their_way = taken
                     await self._deliver(taken)
+                    # Those who were answered go on now; what they ask for next goes along.
+                    await asyncio.sleep(0)
         finally:
+            self._on_their_way = []
             self._runner = None
+
+    # -- whose time is up: one timer, set for the first of them
+
+    def _watch(self, request: Request) -> None:
+        if self._timer is not None:
+            if self._timer_at <= request.deadline.at:
+                return
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer_at = request.deadline.at
+        self._timer = loop.call_later(request.deadline.left, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        for request in (*self._waiting, *self._on_their_way):
+            if request.deadline.passed:
+                request.expire()
+            elif request.at_risk:
+                self._watch(request)
+
+    # -- one batch
 
     async def _deliver(self, taken: list[Request]) -> None:
         try:
-            batch = self._encode([event for request in taken for event in request.events])
+            batch = self._encode(
+                taken[0].events
+                if len(taken) == 1
+                else [event for request in taken for event in request.events]
+            )
         except InvalidInput as error:
             if len(taken) > 1:
                 # One request's mistake must not be the others' failure.
@@ -150,6 +185,8 @@ class Coalescer:
             await asyncio.gather(self._runner, return_exceptions=True)
             # It may have been cancelled before it had begun.
             self._runner = None
+        if self._timer is not None:
+            self._timer.cancel()
         settle(self._waiting, Closed("the client is closed"))
         self._waiting.clear()
 

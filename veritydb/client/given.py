@@ -80,6 +80,6 @@ def sequence_of(values: Sequence[Any], what: str) -> tuple[Any, ...]:
 def events_of(events: Sequence[Event]) -> tuple[Event, ...]:
     """The same for events."""
     found = sequence_of(events, "events")
-    if any(type(event) is not Event for event in found):
+    if not set(map(type, found)) <= {Event}:
         raise InvalidInput("events are a list of Event")
     return found

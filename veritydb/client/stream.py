@@ -9,7 +9,7 @@ from veritydb.client.connection import Connection
 from veritydb.client.convert import stream_info, to_retention
 from veritydb.client.core import Core
 from veritydb.client.deadline import Deadline
-from veritydb.client.given import check_number, check_retention, check_type
+from veritydb.client.given import check_number, check_retention, check_type, events_of
 from veritydb.client.reader import Pages, Query
 from veritydb.client.values import (
     ANY,
@@ -100,7 +100,7 @@ class AsyncStream:
         return await self._appender.append(
             self.tenant,
             self.id,
-            self._appender.encode(events),
+            self._appender.encode(events_of(events)),
             deadline,
             expected=where,
             origin=who,

@@ -19,6 +19,12 @@ class Submitted(msgspec.Struct, frozen=True, gc=False):
     entry: Entry
 
 
+class SubmittedTogether(msgspec.Struct, frozen=True, gc=False):
+    """Requests that came at the same time: what of them is proposed is proposed at once."""
+
+    requests: tuple[Submitted, ...]
+
+
 class SuperblockWritten(msgspec.Struct, frozen=True, gc=False):
     """The superblock write with this number is durable, and so are all before it."""
 
@@ -44,5 +50,11 @@ class SnapshotLoaded(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = (
-    vsr.Event | Submitted | SuperblockWritten | SnapshotWritten | SnapshotAbandoned | SnapshotLoaded
+    vsr.Event
+    | Submitted
+    | SubmittedTogether
+    | SuperblockWritten
+    | SnapshotWritten
+    | SnapshotAbandoned
+    | SnapshotLoaded
 )

@@ -31,6 +31,7 @@ from veritydb.node.events import (
     SnapshotLoaded,
     SnapshotWritten,
     Submitted,
+    SubmittedTogether,
     SuperblockWritten,
 )
 from veritydb.node.state import Applied, chunks, fresh, load, stands_for
@@ -151,8 +152,10 @@ class Node:
                 self._tick(out)
             elif type(event) is vsr_events.Received:
                 self._feed(event, out)
+            elif isinstance(event, SubmittedTogether):
+                self._submit(event.requests, out)
             elif isinstance(event, Submitted):
-                self._submit(event, out)
+                self._submit((event,), out)
             elif isinstance(event, SuperblockWritten):
                 self._superblock_written(event, out)
             elif isinstance(event, SnapshotWritten):
@@ -206,39 +209,59 @@ class Node:
 
     # -- requests
 
-    def _submit(self, event: Submitted, out: list[Effect]) -> None:
-        header = event.entry.header
-        assert len(event.entry.data) == HEADER_BYTES + header.body_len
+    def _submit(self, requests: Iterable[Submitted], out: list[Effect]) -> None:
+        """Propose what is new and may be proposed; answer the rest."""
+        accepted: list[tuple[int | None, Entry]] = []
+        size = 0
+        for request in requests:
+            token, entry = request.token, request.entry
+            assert len(entry.data) == HEADER_BYTES + entry.header.body_len
+            if self._answered(token, entry.header, out):
+                continue
+            if not self.replica.can_accept(size + len(entry.data), len(accepted) + 1):
+                mark("node.overloaded")
+                out.append(Refuse(token, RefuseReason.OVERLOADED, retry_after_ms=RETRY_MS))
+                continue
+            size += len(entry.data)
+            accepted.append((token, entry))
+            self._waiters.add(token, entry.header)
+        if accepted:
+            self._propose(accepted, out)
+
+    def _propose(self, accepted: list[tuple[int | None, Entry]], out: list[Effect]) -> None:
+        """Hand on, in one step, what somebody waits for by now, or nobody (without a token)."""
+        assert self.replica.is_primary, "only a primary has waiters"
+        proposals = [vsr_events.Proposal(entry.data, entry.leaf) for _, entry in accepted]
+        self._feed(vsr_events.Proposed(tuple(proposals)), out)
+
+    def _answered(self, token: int, header: EntryHeader, out: list[Effect]) -> bool:
+        """Whether a request has its answer already, or waits for that of its first sending."""
         if not self.replica.is_primary:
-            out.append(self._not_primary(event.token))
-            return
+            out.append(self._not_primary(token))
+            return True
         if header.session:
             seen = self.state.sessions.check(header)
             if isinstance(seen, Duplicate):
                 mark("node.repeat_answered")
-                out.append(Reply(event.token, _repeated(decode(seen.outcome))))
-                return
+                out.append(Reply(token, _repeated(decode(seen.outcome))))
+                return True
             if not isinstance(seen, New) and not self.replica.ready:
                 # What an earlier view left may open the session, or close the gap.
                 mark("node.session_not_known_yet")
-                out.append(self._not_primary(event.token))
-                return
+                out.append(self._not_primary(token))
+                return True
             if not isinstance(seen, New):
-                out.append(Reply(event.token, self._refusal(seen.code, header)))
-                return
-            if self._waiters.join(event.token, header):
+                out.append(Reply(token, self._refusal(seen.code, header)))
+                return True
+            if self._waiters.join(token, header):
                 mark("node.repeat_waits_too")
-                return
+                return True
         if not self.replica.log_time:
             # It would wait for as long as the clocks disagree, or until they reach log time.
             mark("node.refused_for_clocks")
-            out.append(Refuse(event.token, RefuseReason.CLOCK, retry_after_ms=RETRY_MS))
-            return
-        if not self.replica.can_accept(len(event.entry.data)):
-            mark("node.overloaded")
-            out.append(Refuse(event.token, RefuseReason.OVERLOADED, retry_after_ms=RETRY_MS))
-            return
-        self._propose(event.token, event.entry, out)
+            out.append(Refuse(token, RefuseReason.CLOCK, retry_after_ms=RETRY_MS))
+            return True
+        return False
 
     def _not_primary(self, token: int) -> Refuse:
         replica = self.replica
@@ -262,12 +285,6 @@ class Node:
             entry=0,
         )
 
-    def _propose(self, token: int | None, entry: Entry, out: list[Effect]) -> None:
-        assert self.replica.is_primary, "only a primary has waiters"
-        self._waiters.add(token, entry.header)
-        proposal = vsr_events.Proposal(entry.data, entry.leaf)
-        self._feed(vsr_events.Proposed((proposal,)), out)
-
     def _tick(self, out: list[Effect]) -> None:
         """Propose that time passes, when something in the kernel waits for that."""
         if self._pulse_due or not self.replica.is_primary:
@@ -277,7 +294,9 @@ class Node:
         if due is not None and due <= self.replica.log_time:
             mark("node.pulse")
             self._pulse_due = True
-            self._propose(None, with_body(EntryHeader(kind=Kind.PULSE), b""), out)
+            pulse = with_body(EntryHeader(kind=Kind.PULSE), b"")
+            self._waiters.add(None, pulse.header)
+            self._propose([(None, pulse)], out)
 
     # -- what was agreed on
 

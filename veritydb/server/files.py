@@ -13,10 +13,19 @@ from veritydb.storage.disk import Buffer, DiskError, DiskFull, NoSuchFile
 
 LOCK = "LOCK"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NOT_KNOWN = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 # The kernel takes so many buffers at once, and no more than 2 GiB.
 BUFFERS_MAX = 1024
 WRITE_BYTES_MAX = 1 << 30
 OPEN_FILES_MAX = 8
+# From this size on, what is written does not stay in the kernel's cache: readers of the log's end
+# have it in memory already, and each page that the cache grows by costs more than its copy does.
+UNCACHED_BYTES = 64 << 10
+# Python has no name for it. Linux has it since 6.14, but first with races between dropping a page
+# and writing it again; a log does not find out whether they could happen to it.
+RWF_DONTCACHE = 0x80
+UNCACHED_SINCE = (6, 16)
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 KEEP_SIZE_AND_PUNCH = 0x01 | 0x02
 ZEROS = bytes(1 << 20)
 
@@ -47,6 +56,7 @@ class FileDisk:
         self._writing: dict[str, int] = {}
         # Sizes of the files in `_writing`. Nobody else changes them: the directory is locked.
         self._sizes: dict[str, int] = {}
+        self._uncached = RWF_DONTCACHE if kernel_version() >= UNCACHED_SINCE else 0
         self._lock: int | None = None
         with self._failing("create", str(root)):
             if not root.is_dir():
@@ -98,25 +108,47 @@ class FileDisk:
 
     def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
         """See `Disk`."""
-        with self._failing("write", name):
+        # Here and in `sync` without a `with`: they are most of what is done per op.
+        try:
             file = self._open(name)
             left = [memoryview(each) for each in buffers if len(each)]
-            while left:
-                count, size = 0, 0
-                while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
-                    size += len(left[count])
-                    count += 1
-                written = os.pwritev(file, left[:count], at)
-                if written <= 0:
-                    raise OSError(errno.EIO, "nothing was written")
-                at += written
-                left = _behind(left, written)
-            self._sizes[name] = max(self._sizes[name], at)
+            end = at + sum(map(len, left))
+            if self._uncached and end - at >= UNCACHED_BYTES:
+                # The last page is filled by the next write, which would have to read it again.
+                whole, left = split(left, end - end % PAGE_BYTES - at)
+                at = self._write(file, whole, at, self._uncached)
+            self._write(file, left, at)
+        except OSError as error:
+            _fail("write", name, error)
+        self._sizes[name] = max(self._sizes[name], end)
+
+    def _write(self, file: int, left: list[memoryview], at: int, flags: int = 0) -> int:
+        """Write all of the buffers and return where they end."""
+        while left:
+            count, size = 0, 0
+            while count < min(len(left), BUFFERS_MAX) and size < WRITE_BYTES_MAX:
+                size += len(left[count])
+                count += 1
+            try:
+                written = os.pwritev(file, left[:count], at, flags)
+            except OSError as error:
+                if not flags or error.errno not in NOT_KNOWN:
+                    raise
+                # An older kernel, or a file system that has no such thing.
+                self._uncached = flags = 0
+                continue
+            if written <= 0:
+                raise OSError(errno.EIO, "nothing was written")
+            at += written
+            left = split(left, written)[1]
+        return at
 
     def sync(self, name: str) -> None:
         """See `Disk`."""
-        with self._failing("sync", name):
+        try:
             os.fdatasync(self._open(name))
+        except OSError as error:
+            _fail("sync", name, error)
 
     def allocate(self, name: str, size: int) -> None:
         """See `Disk`."""
@@ -244,6 +276,15 @@ class FileDisk:
             _fail(verb, name, error)
 
 
+def kernel_version() -> tuple[int, int]:
+    """The version of the running Linux, (0, 0) where this is none."""
+    system = os.uname()
+    major, _, rest = system.release.partition(".")
+    minor = rest.partition(".")[0]
+    numbers = system.sysname == "Linux" and major.isdecimal() and minor.isdecimal()
+    return (int(major), int(minor)) if numbers else (0, 0)
+
+
 def _fail(verb: str, name: str, error: OSError) -> NoReturn:
     if error.errno == errno.ENOENT:
         raise NoSuchFile(f"cannot {verb} {name}: there is no such file") from error
@@ -251,13 +292,14 @@ def _fail(verb: str, name: str, error: OSError) -> NoReturn:
     raise DiskError(f"cannot {verb} {name}: {reason}") from error
 
 
-def _behind(buffers: list[memoryview], written: int) -> list[memoryview]:
-    """Return what is left of buffers after a write that may have ended in the midst of one."""
+def split(buffers: list[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
+    """Return the first `size` bytes of buffers, and what is behind them."""
     for index, buffer in enumerate(buffers):
-        if written < len(buffer):
-            return [buffer[written:], *buffers[index + 1 :]]
-        written -= len(buffer)
-    return []
+        if size < len(buffer):
+            first = [*buffers[:index], buffer[:size]] if size else buffers[:index]
+            return first, [buffer[size:], *buffers[index + 1 :]]
+        size -= len(buffer)
+    return buffers, []
 
 
 def _sync_folder(folder: Path) -> None:

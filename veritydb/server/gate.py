@@ -12,7 +12,7 @@ from typing import Any
 
 import capnp
 
-from veritydb.wire.joining import Joining
+from veritydb.wire.joining import ASKED_IN_VAIN, Joining
 
 UNSENT_MAX = 8 << 20
 
@@ -24,37 +24,19 @@ class Room:
 
 
 class Gate(Joining):
-    """Stands in for a transport between asyncio and pycapnp's protocol object."""
+    """A transport whose reading side can be held."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(transport, loop)
         self._held = False
-        self._reading = False
-        self._pausing = False
         self._promised = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     # -- reading
 
-    def pause_reading(self) -> None:
-        """As the protocol asks for it, if it still does two passes of the loop later.
-
-        pycapnp asks after everything it has read and takes it back in the next pass. To obey each
-        time would be two system calls per message. What comes meanwhile, it keeps.
-        """
-        self._reading = False
-        if not self._pausing:
-            self._pausing = True
-            self._loop.call_soon(self._loop.call_soon, self._pause)
-
-    def _pause(self) -> None:
-        self._pausing = False
-        if not self._reading:
-            self._transport.pause_reading()
-
     def resume_reading(self) -> None:
         """As the protocol asks for it; nothing happens while the gate is held."""
-        self._reading = True
+        self._asked = 0
         if not self._held:
             self._transport.resume_reading()
 
@@ -68,7 +50,7 @@ class Gate(Joining):
         """Read on, if the protocol wants to."""
         if self._held:
             self._held = False
-            if self._reading and not self._transport.is_closing():
+            if self._asked <= ASKED_IN_VAIN and not self._transport.is_closing():
                 self._transport.resume_reading()
 
     # -- writing
@@ -146,25 +128,6 @@ def protocol_factory(serve: Serve) -> Callable[[], Any]:
         return protocol
 
     return make
-
-
-async def listen(serve: Serve, host: str, port: int) -> asyncio.Server:
-    """Accept connections. Raises OSError if the address cannot be had."""
-    loop = asyncio.get_running_loop()
-    return await loop.create_server(protocol_factory(serve), host, port)
-
-
-async def connect(host: str, port: int) -> tuple[Any, Gate]:
-    """Connect to a node: (stream, gate). Raises OSError."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Future[Any] = loop.create_future()
-    transport, protocol = await loop.create_connection(
-        lambda: capnp.AsyncIoStream._connect(made.set_result), host, port
-    )
-    stream = await made
-    gate = Gate(transport, loop)
-    protocol.transport = gate
-    return stream, gate
 
 
 async def adopt(sock: Any, serve: Serve) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from veritydb.node import effects as fx
-from veritydb.node.events import Event, Submitted
+from veritydb.node.events import Event, Submitted, SubmittedTogether
 from veritydb.node.node import Node
 from veritydb.server.log import Log
 from veritydb.server.machine import MACHINE, Machine
@@ -29,6 +29,8 @@ SLOW_NS = 5_000_000
 # Without a tick for so long the node's idea of the time is no good to stamp an entry with.
 STALE_NS = 100_000_000
 APPLIERS_KEPT = 64
+# Projections and consumers look for themselves when they start.
+UNHEARD = frozenset((fx.WakeProjection, fx.WakeConsumer))
 
 REASONS = {
     fx.RefuseReason.NOT_PRIMARY: EdgeCode.NOT_PRIMARY,
@@ -114,6 +116,7 @@ class Group:
         self._wall, self._now = machine.wall_ns, machine.monotonic_ns
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
+        self._submitted: list[Submitted] = []
         self._stepping = False
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -140,32 +143,32 @@ class Group:
 
     def _run(self) -> None:
         self._stepping = True
+        counters, now, perform = self.counters, self._now, self._perform
         try:
             while self._queue and not self.failed:
                 event = self._queue.popleft()
-                began = self._now()
-                effects = self.node.step(event)
-                for effect in effects:
-                    self._perform[type(effect)](effect)
-                self._count(self._now() - began)
+                began = now()
+                for effect in self.node.step(event):
+                    kind = type(effect)
+                    if kind not in UNHEARD:
+                        perform[kind](effect)
+                took = now() - began
+                counters.steps += 1
+                if took > counters.longest_step_ns:
+                    counters.longest_step_ns = took
+                if took > SLOW_NS:
+                    counters.slow_steps += 1
         except Exception as error:
             # Half performed effects cannot be taken back: nothing may follow them.
             self.failed = True
             self._world.crashed(error)
         finally:
             self._stepping = False
-        if self.node.applied != self._applied:
-            self._applied = self.node.applied
-            self._world.applied(self._applied)
+        applied = self.node.applied
+        if applied != self._applied:
+            self._applied = applied
+            self._world.applied(applied)
             self._wake_appliers()
-
-    def _count(self, took: int) -> None:
-        counters = self.counters
-        counters.steps += 1
-        if took > counters.longest_step_ns:
-            counters.longest_step_ns = took
-        if took > SLOW_NS:
-            counters.slow_steps += 1
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         world = self._world
@@ -193,8 +196,6 @@ class Group:
             fx.ReadIndexReady: lambda e: self._resolve(e.token, e.commit),
             fx.RoleChanged: self._role_changed,
             fx.Halt: self._halt,
-            fx.WakeProjection: nobody,
-            fx.WakeConsumer: nobody,
         }
 
     def tick(self) -> None:
@@ -254,12 +255,19 @@ class Group:
             self.tick()
         self.counters.submitted += 1
         token, future = self._wait(timeout_ms)
-        self.post(Submitted(token, entry))
+        if not self._submitted:
+            # With all that comes in this pass of the loop it is one step, and one op.
+            self._loop.call_soon(self._hand_over)
+        self._submitted.append(Submitted(token, entry))
         answer = await future
         if isinstance(answer, Refused):
             raise answer
         outcome: Outcome = answer
         return outcome
+
+    def _hand_over(self) -> None:
+        requests, self._submitted = self._submitted, []
+        self.post(SubmittedTogether(tuple(requests)))
 
     async def read_index(self, timeout_ms: int) -> None:
         """Wait until what was committed when this was called is applied here. Raises Refused."""
@@ -345,7 +353,3 @@ class Group:
         self._log.error("halted", group=self.number, reason=effect.reason)
         self.failed = True
         self._world.halt(effect)
-
-
-def nobody(_effect: object) -> None:
-    """Wake nobody: projections and consumers look for themselves when they start."""

@@ -3,6 +3,7 @@
 All of it comes through one object, so that the same server runs on a simulated computer as well.
 """
 
+import asyncio
 import os
 import random
 import threading
@@ -81,9 +82,9 @@ class Machine:
 
     # -- connections
 
-    async def dial(self, host: str, port: int, interface: Any) -> transport.Line:
-        """Connect to a peer that offers `interface`. Raises OSError."""
-        return await transport.dial(host, port, interface)
+    async def dial(self, host: str, port: int, protocol: asyncio.BufferedProtocol) -> None:
+        """Connect to another node, and let `protocol` have the connection. Raises OSError."""
+        await asyncio.get_running_loop().create_connection(lambda: protocol, host, port)
 
     async def serve(self, stream: Any, offered: Any) -> None:
         """Let whoever connected call what is offered, until it is gone."""

@@ -1,7 +1,6 @@
 """The process of a node: from its arguments to its exit status."""
 
 import asyncio
-import ctypes
 import os
 import resource
 import sys
@@ -22,7 +21,7 @@ from veritydb.server.failures import (
     AddressInUse,
     StartError,
 )
-from veritydb.server.gate import Serve, listen
+from veritydb.server.gate import protocol_factory
 from veritydb.server.heap import give_back_memory
 from veritydb.server.host import from_trio, host
 from veritydb.server.log import Log, level_from
@@ -30,17 +29,13 @@ from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.node_server import NodeServer
 from veritydb.server.pauses import Pauses, run_timed
 from veritydb.storage.disk import DiskError
+from veritydb.wire.memory import keep_large_buffers
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
-MIB = 1 << 20
 SWITCH_SECONDS = 0.0005
 
 
 def tune_process() -> None:
     """Allow as many files as the system does, and keep large buffers instead of returning them.
-
-    Without the latter every message of 128 KiB and more is mapped and unmapped, which costs three
-    times what handling it does.
 
     A thread that works for long lets others go on much sooner than Python would have it: the loop
     waits for it after each of its calls to the system, and the writer for the loop.
@@ -48,11 +43,7 @@ def tune_process() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, 32 * MIB)
-        mallopt(M_TRIM_THRESHOLD, 128 * MIB)
-        mallopt(M_TOP_PAD, 16 * MIB)
+    keep_large_buffers()
 
 
 def ending(log: Log) -> Callable[[str, BaseException | str], None]:
@@ -87,11 +78,11 @@ def place(error: BaseException) -> str:
     return f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
 
 
-async def bind(serve: Serve, address: str, what: str) -> asyncio.Server:
+async def bind(protocol: Callable[[], Any], address: str, what: str) -> asyncio.Server:
     """Listen on an address. Raises AddressInUse."""
     name, port = split_address(address, what)
     try:
-        return await listen(serve, name, port)
+        return await asyncio.get_running_loop().create_server(protocol, name, port)
     except OSError as error:
         raise AddressInUse(f"cannot listen on {address} ({what}): {error.strerror}") from None
 
@@ -134,9 +125,10 @@ async def listen_all(server: NodeServer, part: NodePart) -> list[asyncio.Server]
     found = []
     if part.peer:
         peer = part.peer_listen or part.peer
-        found.append(await bind(server.peers.serve, peer, f"node {part.name}: peer"))
+        found.append(await bind(server.peers.accept, peer, f"node {part.name}: peer"))
     client = part.client_listen or part.client
-    found.append(await bind(server.clients.serve, client, f"node {part.name}: client"))
+    clients = protocol_factory(server.clients.serve)
+    found.append(await bind(clients, client, f"node {part.name}: client"))
     return found
 
 

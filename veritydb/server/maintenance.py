@@ -25,6 +25,7 @@ DISK_SECONDS = 1.0
 SCRUB_OPS = 64
 SCRUB_BYTES = 1 << 20
 SCRUB_SECONDS = 0.05
+SCRUB_WAIT_SECONDS = 1.0
 SCRUB_REST_SECONDS = 3_600.0
 MIB = 1 << 20
 
@@ -69,12 +70,14 @@ async def scrub(one: Hosted) -> None:
     """Read all of the log, slowly, at every start and then each hour.
 
     A start checks what stands behind the last snapshot, and readers what they read. What rots in
-    between would be noticed only when the other replicas have lost theirs.
+    between would be noticed only when the other replicas have lost theirs. A pass ends where the
+    log ended when it began: it does not run after what is being written.
     """
     while True:
-        await trio.sleep(SCRUB_SECONDS)
+        await trio.sleep(SCRUB_WAIT_SECONDS)
+        upto = one.store.head if one.started else 0
         first, rotten = 1, 0
-        while one.started and first <= one.store.head:
+        while first <= min(upto, one.store.head):
             try:
                 rotten_here, looked_at = await one.work(partial(look_at_some, one, first))
             except DiskError as error:
@@ -85,7 +88,7 @@ async def scrub(one: Hosted) -> None:
             rotten += len(rotten_here)
             first += looked_at
             await trio.sleep(SCRUB_SECONDS)
-        if first > 1:
+        if upto:
             one.log.info("scrubbed", ops=first - 1, rotten=rotten)
             await trio.sleep(SCRUB_REST_SECONDS)
 

@@ -143,9 +143,23 @@ class NodeServer:
         self._pauses.forget()
         self._due = self._loop.time()
         self._tick()
+        peers = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as outer:
+            outer.start_soon(self._keep_peers, peers)
+            try:
+                await self._work(started)
+            finally:
+                peers.cancel()
+
+    async def _keep_peers(self, scope: trio.CancelScope) -> None:
+        """Also through the drain: without peers nothing is agreed on, and nobody takes over."""
+        with scope:
+            await from_trio(self._loop, self.peers.keep())
+
+    async def _work(self, started: Callable[[], None]) -> None:
+        """Do the rest until cancelled, and then drain."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(from_trio, self._loop, self.peers.keep())
                 for one in self.hosted.values():
                     nursery.start_soon(keep_index, one)
                     nursery.start_soon(reclaim_space, one)

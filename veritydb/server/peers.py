@@ -6,244 +6,93 @@ protocol's failure detector.
 """
 
 import asyncio
-import socket
-import struct
-from collections import deque
 from collections.abc import Callable
-from typing import Any
-
-import capnp
-from crc32c import crc32c
 
 from veritydb.server.config import Config, split_address
 from veritydb.server.datadir import DataDir
 from veritydb.server.failures import LostDisk
-from veritydb.server.gate import Gate
 from veritydb.server.hosted import Hosted
 from veritydb.server.log import Log
 from veritydb.server.machine import Machine
+from veritydb.server.peer_hello import (
+    PROTOCOL_VERSION,
+    Answer,
+    Hello,
+    read_hello,
+    write_answer,
+    write_hello,
+)
 from veritydb.server.peer_memory import PeerMemory, enough
-from veritydb.server.transport import Line
-from veritydb.types.limits import CONNECTIONS_MAX, PEER_QUEUE_BYTES_MAX
+from veritydb.server.peer_stream import SILENT_MS, Incoming, Outgoing, Pieces, pack
 from veritydb.vsr.events import PeerLost, PeerReached, Received
-from veritydb.vsr.messages import BadMessage, Message, decode, encode
-from veritydb.wire.schemas import load
+from veritydb.vsr.messages import BadMessage, Message
 
-SCHEMA = load("replica")
-PeersServer: Any = SCHEMA.Peers.Server
-PROTOCOL_VERSION = 1
-# Calls on their way. More would only queue inside the RPC library, where nothing can be dropped.
-WINDOW_CALLS = 256
-WINDOW_BYTES = 32 << 20
 CONNECT_SECONDS = 2.0
 RETRY_FIRST = 0.02
 RETRY_MAX = 0.5
-SILENT_MS = 5_000
-HELLO_SECONDS = 10.0
-
-Buffers = tuple[bytes, bytes]
-
-
-def pack(message: Message) -> Buffers:
-    """A message as the two fields of a call."""
-    first, *rest = encode(message)
-    return first, b"".join(rest)
-
-
-def check_of(hello: Any) -> int:
-    """The checksum of what a hello says. Its texts and lists are short; their lengths count too."""
-    words = [hello.protocolVersion, len(hello.replicas)]
-    for one in hello.replicas:
-        words += [one.group, one.index, one.incarnation]
-    name = hello.node.encode()
-    sizes = [len(hello.cluster), len(name), len(hello.instance)]
-    numbers = struct.pack(f"<{len(words) + len(sizes)}I", *words, *sizes)
-    return int(crc32c(b"".join((numbers, hello.cluster, name, hello.instance))))
-
-
-class Flight:
-    """The calls of one connection that are not answered yet."""
-
-    def __init__(self) -> None:
-        self.calls: set[Any] = set()
-        self.bytes = 0
-        self.answered = 0
-        self.failed = asyncio.Event()
+LOOKS = 10
+LOOK_SECONDS = SILENT_MS / 1000 / LOOKS
 
 
 class Link:
-    """Our side of the connection to one peer: we call, it listens."""
+    """Our side of the connection to one peer: we speak, it listens."""
 
     def __init__(self, peers: "Peers", name: str, address: str) -> None:
+        """There is no connection before `keep`."""
         self.name = name
-        self.up = False
         self._peers = peers
         self._host, self._port = split_address(address)
-        self._cap: Any = None
-        self._queue: deque[Buffers] = deque()
-        self._queued = 0
-        self._flight = Flight()
+        self._stream: Outgoing | None = None
         self.dropped = 0
 
-    # -- sending, on the loop's thread and never waiting
+    @property
+    def up(self) -> bool:
+        """Whether messages get through, as far as we know."""
+        return self._stream is not None
 
-    def send(self, buffers: Buffers) -> None:
-        """Send soon, or drop: when there is no connection, or too much waits already."""
-        size = len(buffers[1]) + len(buffers[0])
-        if not self.up or self._queued + size > PEER_QUEUE_BYTES_MAX:
+    def send(self, pieces: Pieces) -> None:
+        """Send soon, or drop: when there is no connection, or too much is under way already."""
+        if self._stream is None or not self._stream.send(pieces):
             self.dropped += 1
-            return
-        self._queue.append(buffers)
-        self._queued += size
-        self._pump()
-
-    def _pump(self) -> None:
-        flight = self._flight
-        while self._queue and self.up:
-            if flight.bytes > WINDOW_BYTES or len(flight.calls) >= WINDOW_CALLS:
-                return
-            header, body = self._queue.popleft()
-            self._queued -= len(header) + len(body)
-            self._call(header, body)
-
-    def _call(self, header: bytes, body: bytes) -> None:
-        # The future under the promise, without a task of its own around it. It has to be kept:
-        # a promise that is dropped cancels its call.
-        call = next(self._cap.deliver(header=header, body=body).__await__())
-        call._asyncio_future_blocking = False
-        size = len(header) + len(body)
-        flight = self._flight
-        flight.calls.add(call)
-        flight.bytes += size
-
-        def done(future: Any) -> None:
-            flight.calls.discard(future)
-            flight.bytes -= size
-            flight.answered += 1
-            if not future.cancelled() and future.exception() is not None:
-                flight.failed.set()
-                return
-            self._pump()
-
-        call.add_done_callback(done)
-
-    # -- the connection
 
     async def keep(self) -> None:
         """Connect, and again whenever the connection ends, until cancelled."""
         delay, machine = RETRY_FIRST, self._peers.machine
         while True:
-            line = None
+            stream = Outgoing(self._peers.log, self._peers.hello())
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    line = await machine.dial(self._host, self._port, SCHEMA.Peers)
-                    keep_alive(line.gate)
-                    answer = await line.capability.hello(req=self._peers.hello())
-                    accepted = self._peers.answered(self, answer)
-                if accepted:
-                    self._cap, self.up, delay = line.capability, True, RETRY_FIRST
+                    await machine.dial(self._host, self._port, stream)
+                    answer = await stream.answer
+                if self._peers.answered(self, answer):
+                    self._stream, delay = stream, RETRY_FIRST
                     self._peers.reached(self)
-                    await self._lasts(line)
-            except (OSError, TimeoutError, capnp.KjException):
+                    await self._lasts(stream)
+            except (OSError, TimeoutError):
                 # Whatever it was, the next attempt comes soon.
                 pass
             finally:
-                self._ended()
-                if line is not None:
-                    line.close()
+                self._stream = None
+                stream.abort()
             self._peers.lost(self)
             await asyncio.sleep(delay * machine.random.uniform(0.5, 1.5))
             delay = min(delay * 2, RETRY_MAX)
 
-    async def _lasts(self, line: Line) -> None:
-        """Wait until the connection ends, fails a call, or leaves all unanswered for a while.
+    async def _lasts(self, stream: Outgoing) -> None:
+        """Wait until the connection ends, or the other side takes nothing of what is under way.
 
-        It can go on like that for ever. Where the length of a message was damaged on the way, all
-        that follows is taken for the rest of it; where it was the name of what is called, each call
-        fails and the connection stays, since no call is refused by a peer itself.
+        That can go on for ever: of its end we may not be told, and what stands between may go on
+        taking what nobody gets. How often we looked is what counts, and not the time: it may have
+        been we who stood still.
         """
-        flight = self._flight
-        ended = asyncio.ensure_future(line.ended())
-        failed = asyncio.ensure_future(flight.failed.wait())
-        try:
-            while not (ended.done() or failed.done()):
-                waited_for, answered = bool(flight.calls), flight.answered
-                over, _ = await asyncio.wait(
-                    [ended, failed],
-                    timeout=SILENT_MS / 1000,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                if waited_for and flight.answered == answered and not over:
-                    self._peers.log.warning("peer.answers_nothing", peer=self.name)
-                    return
-            if ended.done():
-                ended.result()
-        finally:
-            ended.cancel()
-            failed.cancel()
-
-    def _ended(self) -> None:
-        self.up = False
-        # Calls that were never answered belong to a connection that is no more.
-        self._flight = Flight()
-        self._cap = None
-        self._queue.clear()
-        self._queued = 0
-
-
-def keep_alive(gate: Gate) -> None:
-    """Have the kernel end a connection whose other side takes nothing any more."""
-    sock = gate.get_extra_info("socket")
-    if sock is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
-
-class PeerHandler(PeersServer):  # type: ignore[misc]
-    """What a peer's connection to us may do."""
-
-    def __init__(self, peers: "Peers", gate: Gate) -> None:
-        """`gate` is its connection, to be closed when it sends what is no message."""
-        self.greeted = False
-        self._peers = peers
-        self._gate = gate
-
-    async def hello_context(self, context: Any) -> None:
-        """Check who it is, and remember its directory before any of its messages counts."""
-        try:
-            reason, lost = self._peers.judge(context.params.req)
-        except (capnp.KjException, UnicodeDecodeError):
-            self._peers.log.warning("peer.bad_message")
-            self._gate.abort()
-            return
-        except Exception as error:
-            self._peers.log.error("peer.hello_failed", error=type(error).__name__)
-            reason, lost = "internal error", False
-        result = context.results
-        result.accepted = not reason
-        result.reason = reason
-        result.lost = lost
-        if lost:
-            result.instance = context.params.req.instance
-        self.greeted = not reason
-
-    async def deliver_context(self, context: Any) -> None:
-        """Take one message."""
-        params = context.params
-        try:
-            if not self.greeted:
-                raise BadMessage("no handshake")
-            message = decode(b"".join((params.header, params.get_data_as_view("body"))))
-        except BadMessage:
-            self._peers.log.warning("peer.bad_message")
-            self._gate.abort()
-            return
-        self._peers.received(message)
-
-    def too_late(self) -> None:
-        """End the connection unless it has said who it is."""
-        if not self.greeted:
-            self._gate.abort()
+        silent = 0
+        while not stream.over.done():
+            taken, waits = stream.taken, stream.sent > stream.taken
+            await asyncio.wait([stream.over], timeout=LOOK_SECONDS)
+            silent = silent + 1 if waits and stream.taken == taken else 0
+            if silent == LOOKS:
+                self._peers.log.warning("peer.takes_nothing", peer=self.name)
+                return
 
 
 class Peers:
@@ -277,8 +126,8 @@ class Peers:
         self._links = {
             other: Link(self, other, config.node(other).peer) for other in sorted(shared)
         }
-        self._last: tuple[Message, Buffers] | None = None
-        self._serving: set[Gate] = set()
+        self._last: tuple[Message, Pieces] | None = None
+        self._serving: dict[Incoming, None] = {}
 
     # -- out
 
@@ -290,22 +139,22 @@ class Peers:
         if link is not None:
             link.send(self._last[1])
 
-    def hello(self) -> Any:
+    def hello(self) -> bytes:
         """What we say of ourselves."""
-        req = SCHEMA.PeerHello.new_message()
-        req.protocolVersion = PROTOCOL_VERSION
-        req.cluster = self._config.cluster_id
-        req.node = self._name
-        req.instance = self._data.instance
-        ones = list(self._hosted.values())
-        for to, one in zip(req.init("replicas", len(ones)), ones, strict=True):
-            to.group = one.part.number
-            to.index = one.who.index
-            to.incarnation = one.who.incarnation
-        req.check = check_of(req)
-        return req
+        replicas = tuple(
+            (one.part.number, one.who.index, one.who.incarnation) for one in self._hosted.values()
+        )
+        return write_hello(
+            Hello(
+                version=PROTOCOL_VERSION,
+                cluster=self._config.cluster_id,
+                node=self._name,
+                instance=self._data.instance,
+                replicas=replicas,
+            )
+        )
 
-    def answered(self, link: Link, answer: Any) -> bool:
+    def answered(self, link: Link, answer: Answer) -> bool:
         """Take a peer's answer to our hello; whether it takes messages from us."""
         if answer.lost and answer.instance == self._data.instance:
             self._fatal(
@@ -357,31 +206,44 @@ class Peers:
 
     # -- in
 
-    def judge(self, req: Any) -> tuple[str, bool]:
-        """Why a peer is refused ("" if it is not), and whether it lost its disk."""
-        if req.protocolVersion != PROTOCOL_VERSION:
-            return f"this node speaks protocol version {PROTOCOL_VERSION}", False
-        if req.cluster != self._config.cluster_id:
-            return "another cluster, or another layout of it", False
-        if req.check != check_of(req):
-            return "damaged on the way", False
-        name, instance = req.node, req.instance
-        if name not in self._links or len(instance) != 16:
-            return "no peer of this node", False
+    def greet(self, data: bytes) -> tuple[bytes, bool]:
+        """Answer a peer's hello; whether its messages are taken from now on. Raises BadMessage.
+
+        Its directory is remembered before any of them counts.
+        """
+        try:
+            hello, sound = read_hello(data)
+            answer = self._judge(hello, sound)
+        except BadMessage:
+            raise
+        except Exception as error:
+            self.log.error("peer.hello_failed", error=type(error).__name__)
+            answer = Answer("internal error")
+        return write_answer(answer), answer.accepted
+
+    def _judge(self, hello: Hello, sound: bool) -> Answer:
+        if hello.version != PROTOCOL_VERSION:
+            return Answer(f"this node speaks protocol version {PROTOCOL_VERSION}")
+        if hello.cluster != self._config.cluster_id:
+            return Answer("another cluster, or another layout of it")
+        if not sound:
+            return Answer("damaged on the way")
+        if hello.node not in self._links or len(hello.instance) != 16:
+            return Answer("no peer of this node")
         replicas = []
-        for one in req.replicas:
-            hosted = self._hosted.get(one.group)
+        for number, index, incarnation in hello.replicas:
+            hosted = self._hosted.get(number)
             if hosted is None:
                 continue
             names = hosted.part.replicas
-            if one.index >= len(names) or names[one.index] != name:
-                return "another layout of the cluster", False
-            replicas.append((int(one.group), int(one.index), int(one.incarnation)))
-        if self._memory.stranger(replicas, instance):
-            self.log.error("peer.lost_disk", peer=name)
-            return "known with another data directory", True
-        self._memory.remember(replicas, instance)
-        return "", False
+            if index >= len(names) or names[index] != hello.node:
+                return Answer("another layout of the cluster")
+            replicas.append((number, index, incarnation))
+        if self._memory.stranger(replicas, hello.instance):
+            self.log.error("peer.lost_disk", peer=hello.node)
+            return Answer("known with another data directory", True, hello.instance)
+        self._memory.remember(replicas, hello.instance)
+        return Answer("")
 
     def received(self, message: Message) -> None:
         """Hand a message to its group, if that is here and takes part."""
@@ -389,25 +251,14 @@ class Peers:
         if one is not None and one.started:
             one.group.post(Received(message))
 
-    async def serve(self, stream: Any, gate: Gate) -> None:
-        """Serve one peer's connection until it ends."""
-        if len(self._serving) >= CONNECTIONS_MAX:
-            gate.abort()
-            return
-        keep_alive(gate)
-        handler = PeerHandler(self, gate)
-        self._serving.add(gate)
-        late = asyncio.get_running_loop().call_later(HELLO_SECONDS, handler.too_late)
-        try:
-            await self.machine.serve(stream, handler)
-        finally:
-            late.cancel()
-            self._serving.discard(gate)
+    def accept(self) -> Incoming:
+        """Return the protocol for a connection that a peer makes."""
+        return Incoming(self.log, self._serving, self.greet, self.received)
 
     def close(self) -> None:
         """End the connections that peers made to us."""
-        for gate in list(self._serving):
-            gate.close()
+        for stream in list(self._serving):
+            stream.close()
 
     # -- the whole
 

@@ -31,6 +31,9 @@ from veritydb.types.limits import SEGMENT_BYTES
 from veritydb.types.marks import mark
 
 READ_RECORDS = 512
+# So many records are reserved at a time.
+AHEAD = 4096
+UNPREPARED = -1, 0, 0
 
 
 class Store:
@@ -51,6 +54,7 @@ class Store:
         self._receiver: snapshots.SnapshotWriter | None = None
         self._last = base
         self._head = Op(base.op if base else 0)
+        self._prepared = UNPREPARED
         assert block.snapshot.op == self._head
 
     @staticmethod
@@ -132,10 +136,14 @@ class Store:
         Raises DiskFull: the time to refuse new writes, while there is a reserve left.
         """
         last = self._last
-        self._segments.prepare()
-        self._journal.reserve(self._head + 4096)
-        self._outcomes.reserve((last.entry_base + last.entry_count if last else 0) + 4096)
-        assert self._disk.size(names.SPARE) == SEGMENT_BYTES
+        segment, entries = (last.segment, last.entry_base + last.entry_count) if last else (0, 0)
+        # Asked in every idle moment, and there is seldom anything to do.
+        now = (segment, self._head // AHEAD, entries // AHEAD)
+        if now != self._prepared:
+            self._segments.prepare()
+            self._journal.reserve(self._head + 2 * AHEAD)
+            self._outcomes.reserve(entries + 2 * AHEAD)
+            self._prepared = now
 
     def append(self, frames: Sequence[Frame]) -> None:
         """Write frames that follow the head; on return they survive a power cut."""
@@ -196,6 +204,7 @@ class Store:
                 raise Damaged(names.JOURNAL, at, "the record to cut behind has rotted", after)
         self._head = after
         self._last = last
+        self._prepared = UNPREPARED
         self._journal.clear_behind(after)
         self._clear_frames()
 

@@ -47,6 +47,7 @@ PENDING_BYTES_MAX = 64 * MIB
 # -- between replicas
 MESSAGE_BYTES_MAX = 20 * MIB
 PEER_QUEUE_BYTES_MAX = 64 * MIB
+PEER_HELLO_BYTES_MAX = 64 * KIB
 CATCH_UP_BYTES_MAX = 4 * MIB
 
 # -- sessions and queues

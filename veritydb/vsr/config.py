@@ -6,7 +6,7 @@ from typing import Protocol
 import msgspec
 
 from veritydb.types.ids import GroupId
-from veritydb.types.limits import KIB, MIB, MS_NS, SECOND_NS
+from veritydb.types.limits import MIB, MS_NS, SECOND_NS
 
 
 class Random(Protocol):
@@ -58,6 +58,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     fetch: int = 250 * MS_NS
     ping: int = 500 * MS_NS
     sample_age: int = 20 * SECOND_NS
-    eager_bytes: int = 64 * KIB
+    eager_bytes: int = MIB
     transfer_ops: int = 20_000
     part_bytes: int = MIB

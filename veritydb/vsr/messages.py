@@ -423,7 +423,7 @@ assert set(READERS) == set(Kind) == {kind for kind, _ in WRITERS.values()}
 
 
 def decode(data: bytes | memoryview) -> Message:
-    """Read exactly one message and check its form. Raises BadMessage."""
+    """Read exactly one message, which keeps nothing of `data`. Raises BadMessage."""
     if not ENVELOPE_BYTES <= len(data) <= MESSAGE_BYTES_MAX:
         raise BadMessage(f"a message of {len(data)} bytes")
     view = memoryview(data)

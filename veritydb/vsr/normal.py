@@ -25,13 +25,13 @@ from veritydb.vsr.state import RECOVERING, State, suffix
 # -- the primary
 
 
-def can_accept(s: State, size: int) -> bool:
-    """Whether a request of `size` bytes may wait here for its place in the log."""
+def can_accept(s: State, size: int, count: int = 1) -> bool:
+    """Whether so many requests of `size` bytes in all may wait here for their place in the log."""
     assert size >= 0
     return (
         s.is_primary
         and s.clock.synchronised
-        and len(s.pending) < PENDING_ENTRIES_MAX
+        and len(s.pending) + count <= PENDING_ENTRIES_MAX
         and s.pending_bytes + size <= PENDING_BYTES_MAX
     )
 

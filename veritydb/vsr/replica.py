@@ -93,10 +93,10 @@ class Replica:
         if ref.op > self._s.snapshot.op:
             self._s.snapshot = ref
 
-    def can_accept(self, size: int) -> bool:
-        """Whether a request of `size` bytes may be proposed now."""
+    def can_accept(self, size: int, count: int = 1) -> bool:
+        """Whether so many requests of `size` bytes in all may be proposed now."""
         assert size >= 0
-        return normal.can_accept(self._s, size)
+        return normal.can_accept(self._s, size, count)
 
     @property
     def status(self) -> Status:

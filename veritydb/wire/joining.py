@@ -1,7 +1,8 @@
 """A transport that joins small writes: what pycapnp's streams write through, on both sides.
 
 pycapnp hands each piece of a message to the transport by itself, which would be a system call each.
-What one pass of the loop writes goes out together.
+What one pass of the loop writes goes out together. And it stops the transport after everything that
+it has read, to let it go on in the next pass: that would be two more.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from typing import Any
 
 JOIN_BELOW = 32 << 10
 FLUSH_AT = 256 << 10
+ASKED_IN_VAIN = 2
 
 
 class Joining:
-    """Stands in for a transport. pycapnp writes every piece of a message by itself."""
+    """Stands in for a transport between asyncio and pycapnp's protocol object."""
 
     def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
         """Write to `transport`."""
@@ -22,10 +24,30 @@ class Joining:
         self._pieces: list[bytes] = []
         self._size = 0
         self._scheduled = False
+        self._asked = ASKED_IN_VAIN + 1
 
     def __getattr__(self, name: str) -> Any:
-        """All that is not about writing is the transport's own."""
+        """All that is not told here is the transport's own."""
         return getattr(self._transport, name)
+
+    # -- reading
+
+    def pause_reading(self) -> None:
+        """Stop, if asked for the third time: then something has come that is not wanted yet.
+
+        pycapnp asks twice for all that it has read, and again whenever more comes before it wants
+        that; the few bytes that it is given then it keeps.
+        """
+        self._asked += 1
+        if self._asked > ASKED_IN_VAIN:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        self._asked = 0
+        self._transport.resume_reading()
+
+    # -- writing
 
     def write(self, data: bytes) -> None:
         """Write soon: together with the rest of this pass of the loop."""
