@@ -11,8 +11,8 @@ import time
 
 from veritydb.server.pauses import Histogram
 
-# Often, so that there is little to look at. Requests leave no cycles behind, so what is looked at too
-# soon and kept costs nothing.
+# Often, so that there is little to look at. What is kept because it was looked at too soon costs
+# nothing: requests leave no cycles behind.
 EVERY_NS = 100_000_000
 # One or two milliseconds' worth: then it is time, whatever the clock says.
 SOON_OBJECTS = 2_000
