@@ -68,6 +68,7 @@ class Hosted:
         part: GroupPart,
         who: Identity,
         disk: OpenDisk,
+        snapshot_disk: OpenDisk,
         opened: tuple[Store, Recovered],
         node_config: NodeConfig,
         index: StreamIndex,
@@ -96,6 +97,7 @@ class Hosted:
         self.look_back = True
         self._config = config
         self._disk = disk
+        self._snapshot_disk = snapshot_disk
         self._pool = pool
         self._send = send
         self._fatal = fatal
@@ -180,14 +182,15 @@ class Hosted:
 
         self._in_pool(read)
 
-    def _in_pool(self, read: Callable[[], Event]) -> None:
+    def _in_pool(self, read: Callable[[], Event | None]) -> None:
         def run() -> None:
             try:
                 event = read()
             except BaseException as error:
                 self._fatal("reader", error)
                 return
-            self._deliver([event])
+            if event is not None:
+                self._deliver([event])
 
         self._pool.submit(run)
 
@@ -219,7 +222,15 @@ class Hosted:
     def snapshot(self, effect: fx.TakeSnapshot) -> None:
         """Write it in slices between steps."""
         self._snapshot = SnapshotTask(
-            effect, self.store, self.writer, self._loop, self.log, self.machine, self._pauses
+            effect,
+            self.store,
+            self._snapshot_disk,
+            self.writer,
+            self._in_pool,
+            self._loop,
+            self.log,
+            self.machine,
+            self._pauses,
         )
         self._snapshot.start()
 
@@ -318,9 +329,12 @@ class Hosted:
     def stop(self) -> None:
         """Refuse who waits, and write what is queued. Blocks; nothing may be posted any more."""
         self.group.stop()
+        if self._snapshot is not None:
+            self._snapshot.stop()
         self.writer.close()
 
     def close_files(self) -> None:
         """The last thing, when no thread reads any more."""
         self.index_file.close()
+        self._snapshot_disk.close()
         self._disk.close()

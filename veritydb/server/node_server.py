@@ -107,6 +107,7 @@ class NodeServer:
             part=part,
             who=who,
             disk=disk,
+            snapshot_disk=self._machine.disk(folder),
             opened=opened,
             node_config=NodeConfig(
                 vsr=vsr,

@@ -344,16 +344,19 @@ class Store:
         assert count >= 0
         return self._outcomes.read(first, count)
 
-    def begin_snapshot(self, base: Header, outcomes: bytes) -> snapshots.Composer:
+    def begin_snapshot(
+        self, base: Header, outcomes: bytes, disk: Disk | None = None
+    ) -> snapshots.Composer:
         """Begin a snapshot of the state after `base`: `add` chunks, `finish`, `write_superblock`.
 
-        The outcome file is synced first: a start from the snapshot does not derive it again.
+        The outcome file is synced first: a start from the snapshot does not derive it again. With
+        a `disk` of its own, of the same directory, `add` and `finish` may be called by another
+        thread: nothing else is touched.
         """
         assert base.op <= self._head
         self._outcomes.sync()
-        return snapshots.Composer(
-            snapshots.SnapshotWriter(self._disk, names.SNAPSHOT_NEW), base, outcomes
-        )
+        writer = snapshots.SnapshotWriter(disk or self._disk, names.SNAPSHOT_NEW)
+        return snapshots.Composer(writer, base, outcomes)
 
     def receive_snapshot(self) -> snapshots.SnapshotWriter:
         """Begin to write a snapshot that comes from another replica; `install_snapshot` ends it."""
