@@ -273,6 +273,25 @@ def test_closing_gives_up_what_waits(own_node: LiveNode) -> None:
     asyncio.run(main())
 
 
+def test_an_append_that_closing_cuts_off_is_not_said_to_be_undone(node: LiveNode) -> None:
+    """Also one that travels alone, because it says where the stream has to be."""
+
+    async def main() -> None:
+        async with veritydb.aio.connect(node.url) as db:
+            stream = await make(db, "cut-off")
+            await stream.append([Event("t", b"1")])
+            group = stream._appender._sessions[stream.group]
+            assert group._window is not None
+            sent = asyncio.create_task(stream.append([Event("t", b"2")], expected=1))
+            while not group._window._outstanding:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        with pytest.raises(Closed) as raised:
+            await sent
+        assert raised.value.applied is Applied.UNKNOWN
+
+    asyncio.run(main())
+
+
 def test_nothing_is_left_behind(node: LiveNode) -> None:
     async def read_a_little() -> None:
         async with veritydb.trio.connect(node.url) as db:

@@ -66,13 +66,13 @@ def test_an_append_by_itself(tmp_path: Path) -> None:
     assert cost.of["syncs"] <= 2 * NODES * SLACK, "frame and record, each on each node"
     assert cost.of["bytes"] / NODES <= 1_400
     assert cost.of["python"] <= 1_500
-    assert cost.of["poll"] <= 25, "passes of the loop, those in which nobody waits included"
+    assert cost.of["poll"] <= 32, "passes of the loop, those in which nobody waits included"
     assert cost.of["send"] <= 11
-    assert cost.of["system"] <= 62
+    assert cost.of["system"] <= 70
 
 
 @pytest.mark.parametrize(
-    ("batch", "python", "system", "stored"), [(100, 15.2, 0.63, 287), (1_000, 1.57, 0.068, 279)]
+    ("batch", "python", "system", "stored"), [(100, 15.2, 0.7, 287), (1_000, 1.57, 0.075, 279)]
 )
 def test_an_event_of_a_batch(
     tmp_path: Path, batch: int, python: float, system: float, stored: int
@@ -89,11 +89,11 @@ def test_appends_to_one_stream_travel_together(tmp_path: Path) -> None:
     assert cost.requests >= 32
     assert cost.of["syncs"] <= 2 * NODES * SLACK
     assert cost.of["python"] / cost.events <= 58
-    assert cost.of["system"] <= 62
+    assert cost.of["system"] <= 70
 
 
 def test_appends_to_many_streams_share_an_op(tmp_path: Path) -> None:
     cost = Cost(tmp_path, batch=1, lanes=64, rounds=10, streams=64)
-    assert cost.requests >= 32
+    assert cost.requests >= 16
     assert cost.of["syncs"] <= 2 * NODES * SLACK
-    assert cost.of["python"] / cost.requests <= 430
+    assert cost.of["python"] / cost.requests <= 470

@@ -148,7 +148,10 @@ class Core:
         try:
             async with asyncio.timeout(deadline.left):
                 while True:
-                    connection = await self._primary(group)
+                    try:
+                        connection = await self._primary(group)
+                    except VerityError as error:
+                        raise known.ended(error) from None
                     if connection is not None:
                         known.in_flight = True
                         try:
@@ -271,6 +274,13 @@ class _Known:
         self.in_flight = False
         self.maybe = self.maybe or (refusal.unknown and not self._harmless)
         self._last = refusal
+
+    def ended(self, error: VerityError) -> VerityError:
+        """What the caller gets when there is nobody any more to ask. Others may get the same."""
+        found = error.copy()
+        if self.maybe:
+            found.applied = Applied.UNKNOWN
+        return found
 
     def pause(self) -> float:
         """How long to wait before the next attempt."""
