@@ -100,7 +100,8 @@ def test_snapshots_are_taken_while_it_works_and_begun_from(
         )
         for number in range(200):
             stream.append([Event("T", b"%d" % number)])
-    assert len(list((folder / "snapshots").glob("*.snap"))) == 1
+    # The one before goes a little after the new one counts, or at the next start.
+    assert 1 <= len(list((folder / "snapshots").glob("*.snap"))) <= 2
     for file in folder.glob("index.db*"):
         file.unlink()
     with embedded.open(tmp_path / "data") as db:

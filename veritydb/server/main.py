@@ -99,9 +99,10 @@ async def run_node(
 
     async def main(_stop: Callable[[], None]) -> None:
         async with trio.open_nursery() as nursery:
+            # Whose addresses are taken speaks to no peer: it may be somebody else's cluster.
+            listening.extend(await from_trio(loop, listen_all(server, part)))
             await nursery.start(running, server)
             nursery.start_soon(give_back_memory)
-            listening.extend(await from_trio(loop, listen_all(server, part)))
             addresses = [s.getsockname()[1] for one in listening for s in one.sockets]
             log.info("listening", client=part.client, peer=part.peer, ports=str(addresses))
 
