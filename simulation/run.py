@@ -261,7 +261,7 @@ class Simulation:
                     return False
         if not self.cluster.whole(self.cluster.outside | unheard):
             return False
-        if not set(self.operator.joining()) <= self.cluster.outside:
+        if not set(self.operator.joining()) <= self.cluster.outside | unheard:
             return False
         self.cluster.outside.update(unheard)
         return True

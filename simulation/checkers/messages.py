@@ -80,7 +80,7 @@ class Promises(Checker):
     def __init__(self, log: Log) -> None:
         """`log` is what was decided."""
         self._log = log
-        self._acked: dict[Replica, dict[tuple[int, int], int]] = {}
+        self._acked: dict[Replica, dict[tuple[int, int], dict[int, bytes]]] = {}
         self._doubts: dict[tuple[Replica, int], int] = {}
 
     def begun(self, replica: Replica, start: Start) -> None:
@@ -93,7 +93,7 @@ class Promises(Checker):
         """Its disk has taken back what it was given: it cannot be in doubt about that."""
         acked = self._acked.get(replica, {})
         newest = max(acked, default=(0, 0))[0]
-        self._acked[replica] = {who: op for who, op in acked.items() if who[0] < newest}
+        self._acked[replica] = {who: ops for who, ops in acked.items() if who[0] < newest}
 
     def sent(self, fact: SentFact) -> None:
         """Compare with the acknowledgements of those before."""
@@ -101,7 +101,7 @@ class Promises(Checker):
         doubts = self._doubts.get((fact.sender, fact.incarnation), 0) if self._doubts else 0
         who = (fact.incarnation, doubts)
         if who not in acked:
-            acked[who] = 0
+            acked[who] = {}
         if fact.kind not in ("PrepareOk", "DoViewChange"):
             return
         if who < max(acked):
@@ -111,13 +111,25 @@ class Promises(Checker):
             # It only says that its primary was heard.
             return
         if fact.kind == "PrepareOk":
-            acked[who] = max(acked[who], fact.op)
+            acked[who][fact.op] = fact.hash
         if len(acked) == 1:
             return
-        before = max((op for other, op in acked.items() if other < who), default=0)
-        promised = min(before, len(self._log.get(fact.sender[0], [])))
+        promised = self._promised(fact.sender[0], [acked[other] for other in acked if other < who])
         if fact.op < promised:
             self.fail(f"{fact.sender} speaks for op {fact.op}; {promised} was promised in its name")
+
+    def _promised(self, group: int, before: list[dict[int, bytes]]) -> int:
+        """The last op that was acknowledged, and decided as it was acknowledged."""
+        log = self._log.get(group, [])
+        return max(
+            (
+                op
+                for acked in before
+                for op, digest in acked.items()
+                if op <= len(log) and log[op - 1].header.hash == digest
+            ),
+            default=0,
+        )
 
 
 class SameStory(Checker):

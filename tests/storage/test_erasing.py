@@ -1,15 +1,15 @@
 """Erasing: what is gone is gone at once and for ever, and everything else is still proved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import pytest
 
 from simulation import segments
 from simulation.disk import SimDisk, keep_everything, lose_everything
-from tests.storage.logs import append_entry, chain, fresh, next_frame, reopen
+from tests.storage.logs import append_entry, chain, fresh, identity, next_frame, reopen
 from veritydb.storage import holes, names
-from veritydb.storage.disk import DiskError, DiskFull
+from veritydb.storage.disk import Buffer, DiskError, DiskFull
 from veritydb.storage.erasing import new_holes
 from veritydb.storage.findings import NOTE
 from veritydb.storage.segments import BODY_AT, mask
@@ -257,3 +257,22 @@ def test_a_disk_that_fails_is_believed() -> None:
         disk.unreadable.add((names.segment(1), 0))
         with pytest.raises(DiskError):
             store.read_frames(Op(1), Op(1), MIB)
+
+
+class Forgetful(SimDisk):
+    """Says that it wrote to a map, and has not."""
+
+    def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
+        """See `Disk`."""
+        if not name.endswith(".holes"):
+            super().write(name, at, buffers)
+
+
+def test_a_map_that_cannot_be_read_again_ends_it_before_any_byte_goes() -> None:
+    disk = Forgetful()
+    Store.format(disk, identity(3))
+    store, _ = Store.open(disk)
+    store.append([next_frame(None, [SMALL])])
+    with pytest.raises(DiskError, match="just written"):
+        store.erase_many([(Op(1), 0)])
+    assert read(store, 1).body.count(b"C" * 30) == 1

@@ -13,7 +13,7 @@ import msgspec
 from crc32c import crc32c
 
 from veritydb.storage import names
-from veritydb.storage.disk import Disk, create
+from veritydb.storage.disk import Disk, DiskError, create
 from veritydb.storage.errors import UnknownFormat
 from veritydb.types.frame import Hole
 from veritydb.types.ids import Op
@@ -141,7 +141,10 @@ class HoleMaps:
         return parsed
 
     def add(self, segment: Op, found: list[tuple[Op, Hole]]) -> None:
-        """Record holes durably, leaving out what is known. Writer only. Raises DiskFull."""
+        """Record holes durably, leaving out what is known. Writer only.
+
+        Raises DiskFull, and DiskError also if what was written cannot be read again.
+        """
         name = names.holes(segment)
         if segment not in self._generations:
             create(self._disk, name, STEP_BYTES)
@@ -171,7 +174,9 @@ class HoleMaps:
             self._disk.write(name, known.used * RECORD_BYTES, (b"".join(more),))
         self._disk.sync(name)
         self._generations = {**self._generations, segment: self._generations[segment] + 1}
-        assert self.map_of(segment).used == known.used + len(more)
+        if self.map_of(segment).used != known.used + len(more):
+            # A write that did not arrive, or a read that lied. Bytes must not go on its word.
+            raise DiskError(f"{name}: what was just written is not what is read")
 
     def finish(self, segment: Op) -> None:
         """Note that the bytes of all records are gone, after their segment was synced."""

@@ -56,14 +56,35 @@ def test_a_replacement_tells_a_story_of_its_own() -> None:
     checker.sent(sent("DoViewChange", content=b"another", incarnation=1))
 
 
+def acks(watch: Watch, op: int, **changed: object) -> SentFact:
+    """An acknowledgement of an op as it was decided, or of another where none was."""
+    log = watch.log[1]
+    digest = log[op - 1].header.hash if op <= len(log) else b"h"
+    return sent("PrepareOk", op=op, hash=digest, **changed)
+
+
+def test_what_was_acknowledged_and_given_up_is_no_promise() -> None:
+    """Another op has its number now."""
+    watch = checked(Agreement)
+    appends(3).tell(watch)
+    checker = Promises(watch.log)
+    checker.sent(acks(watch, 2))
+    checker.sent(sent("PrepareOk", op=3, hash=b"given up"))
+    checker.begun((1, 0), Start(0, head=2, certain=False))
+    checker.sent(acks(watch, 2, view=4))
+    with pytest.raises(Failure, match="2 was promised"):
+        checker.sent(acks(watch, 1, view=4))
+
+
 def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
     """Its predecessor acknowledged two ops that were decided, and a third that was not."""
     watch = checked(Agreement)
     appends(2).tell(watch)
     checker = Promises(watch.log)
-    checker.sent(sent("PrepareOk", op=3, incarnation=0))
+    checker.sent(acks(watch, 3, incarnation=0))
+    checker.sent(acks(watch, 2, incarnation=0))
     checker.sent(sent("Ping", incarnation=1))
-    checker.sent(sent("PrepareOk", op=2, incarnation=1))
+    checker.sent(acks(watch, 2, incarnation=1))
     checker.sent(sent("PrepareOk", op=9, incarnation=0))
     for kind in ("PrepareOk", "DoViewChange"):
         with pytest.raises(Failure, match="promised"):
@@ -74,8 +95,8 @@ def test_a_replica_whose_disk_forgot_may_not_know() -> None:
     watch = checked(Agreement)
     appends(3).tell(watch)
     checker = Promises(watch.log)
-    checker.sent(sent("PrepareOk", op=2))
-    checker.sent(sent("PrepareOk", op=3, incarnation=1))
+    checker.sent(acks(watch, 2))
+    checker.sent(acks(watch, 3, incarnation=1))
     checker.forgot((1, 0))
     checker.begun((1, 0), Start(0, certain=False, incarnation=1))
     checker.sent(sent("DoViewChange", op=2, incarnation=1))
@@ -88,7 +109,7 @@ def test_a_replica_in_doubt_that_speaks_too_soon_is_seen() -> None:
     appends(3).tell(watch)
     checker = Promises(watch.log)
     checker.begun((1, 0), Start(0))
-    checker.sent(sent("PrepareOk", op=3))
+    checker.sent(acks(watch, 3))
     checker.begun((1, 0), Start(0, head=2))
     checker.sent(sent("DoViewChange", op=2))
     checker.begun((1, 0), Start(0, head=2, certain=False))
