@@ -14,6 +14,7 @@ names as `previous`. It commits to the body through the Merkle root over the ent
 """
 
 import struct
+from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -31,6 +32,7 @@ HEADER = struct.Struct("<4sHHII16sIIQQQQQQQI4x32s32s32s8x")
 HEADER_BYTES = HEADER.size
 CRC = struct.Struct("<I")
 FRAME_OVERHEAD = SKELETON.size + HEADER_BYTES + CRC.size
+PARSED_KEPT = 1_024
 assert HEADER_BYTES == 208
 assert FRAME_OVERHEAD == 224
 
@@ -116,6 +118,8 @@ def seal(header: Header) -> Header:
     return msgspec.structs.replace(header, raw=raw, hash=sha256(raw).digest())
 
 
+# The same header comes by again and again: from the wire, its record, its frame and each peer.
+@lru_cache(maxsize=PARSED_KEPT)
 def parse_header(raw: bytes) -> Header:
     """Read header bytes. Raises BadFrame for another magic, format, or impossible numbers."""
     if len(raw) != HEADER_BYTES:
