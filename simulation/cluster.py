@@ -381,7 +381,8 @@ class Cluster(Evidence):
         disk.fail_after(self.world.choices.choose("crash.disk-operation", 16))
         try:
             host.writer.turn()
-        except (PowerCut, DiskError, DiskFull):
+        except (PowerCut, DiskError, DiskFull, Damaged):
+            # What it had written may have rotted before it read it again.
             self.world.count("crashes.inside-write")
 
     def cut_power(self, key: Replica) -> None:

@@ -276,3 +276,38 @@ def test_a_map_that_cannot_be_read_again_ends_it_before_any_byte_goes() -> None:
     with pytest.raises(DiskError, match="just written"):
         store.erase_many([(Op(1), 0)])
     assert read(store, 1).body.count(b"C" * 30) == 1
+
+
+class Counting(SimDisk):
+    """Notes which files are written to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.changed: list[str] = []
+
+    def write(self, name: str, at: int, buffers: Sequence[Buffer]) -> None:
+        """See `Disk`."""
+        self.changed.append(name)
+        super().write(name, at, buffers)
+
+    def punch(self, name: str, at: int, size: int) -> None:
+        """See `Disk`."""
+        self.changed.append(name)
+        super().punch(name, at, size)
+
+
+def test_a_start_writes_nothing_where_nothing_is_left_to_erase() -> None:
+    """What a replacement is sent comes erased, and on a slow disk each write counts."""
+    whole = next_frame(None, [SMALL, BIG])
+    _, other = fresh()
+    other.append([whole])
+    other.erase_many([(Op(1), 0), (Op(1), 1)])
+    disk = Counting()
+    Store.format(disk, identity(3))
+    store, _ = Store.open(disk)
+    store.append([read(other, 1)])
+    assert disk.changed.count(names.segment(Op(1))) == 1
+    store, _ = reopen(disk)
+    assert disk.changed.count(names.segment(Op(1))) == 1
+    assert store.erase_many([(Op(1), 0)]) == []
+    assert read(store, 1) == read(other, 1)

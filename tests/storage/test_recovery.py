@@ -237,6 +237,21 @@ def test_a_record_that_does_not_follow_counts_as_rotten() -> None:
     expect(disk, [1, 2, 3], certain=False)
 
 
+def test_a_record_of_an_op_that_was_given_up_counts_as_rotten() -> None:
+    """The disk lost what took its place, and the one that was given up must not come back."""
+    disk, store = with_log(OLD[:4])
+    record = disk.read(names.JOURNAL, 4 * RECORD_BYTES, RECORD_BYTES)
+    store.cut(Op(3))
+    set_view(store, 1, 1, OLD[2:3])
+    store.append(NEW[:1])
+    disk.write(names.JOURNAL, 4 * RECORD_BYTES, (record,))
+    disk.sync(names.JOURNAL)
+    with reaches("storage.record_of_a_given_up_op"):
+        _, recovered = reopen(disk)
+    assert recovered.headers[-1] == NEW[0].header
+    assert recovered.head_certain and not recovered.faulty
+
+
 def test_cutting_removes_the_doubt() -> None:
     disk, _ = with_log(OLD)
     spoil(disk, 4)

@@ -31,8 +31,9 @@ class Found(NamedTuple):
     """What is known of one op, given the header before it.
 
     `record`: what its journal record is; one that does not follow the header before counts as
-    rotten. `frame`: its frame is intact: the one that a valid record names, else one that follows
-    the header before. `contradicted`: the record is valid, but the log that the durable view
+    rotten, and so does one in whose frame's place an intact one of a newer view stands: the disk
+    has lost a write to the record. `frame`: its frame is intact: the one that a valid record names,
+    else one that follows the header before. `contradicted`: the record is valid, but the log that the durable view
     installed has another op here, or ended before. `vouched`: the frame belongs to the log although
     no record says so: it is of the durable log view, or the superblock names its hash, or a later
     record chains on it, or this replica is alone and so never cuts. `known`: the superblock has

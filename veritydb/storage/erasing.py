@@ -73,8 +73,10 @@ class Erasing:
                 # To be repaired, and what repairs it keeps the holes. Look again next time.
                 complete = False
                 continue
-            spans += _places(whole.header, whole.body, self._holes.of(segment, op))
-        if spans:
+            places = _places(whole.header, whole.body, self._holes.of(segment, op))
+            spans += [place for place in places if self._segments.filled(segment, *place)]
+        if ops:
+            # Also where nothing is left to be made zero: it may not be durable.
             self._segments.erase(segment, spans)
         if ops and complete:
             self._holes.finish(segment)

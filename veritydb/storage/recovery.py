@@ -132,7 +132,10 @@ class _Recovery:
         whole: Frame | None = None
         if header is not None:
             intact = self._intact(header)
-        else:
+            if not intact and self._overtaken(header, previous):
+                mark("storage.record_of_a_given_up_op")
+                state, header = ROTTEN, None
+        if header is None:
             # Two frames may claim the place; the one that somebody vouches for is meant.
             for candidate in self._segments.candidates(previous, op):
                 vouched = self._vouch(candidate)
@@ -154,6 +157,15 @@ class _Recovery:
             assert whole is not None and vouched
             return decision, whole.header
         return decision, known if decision == Decision.RESTORE_FAULTY else header
+
+    def _overtaken(self, header: Header, previous: Header | None) -> bool:
+        """Whether a newer frame stands where the record's should.
+
+        Before that was written the record was made blank: so the disk has lost a write to it.
+        """
+        newer = self._segments.candidates(previous, header.op)
+        assert all(each.header.op == header.op for each in newer)
+        return any(each.header.view > header.view for each in newer)
 
     def _intact(self, header: Header) -> bool:
         """Whether the frame of a valid record is good. Many are read at once."""

@@ -130,6 +130,11 @@ class Segments:
             return None
         return header if (header.segment, header.position) == (segment, position) else None
 
+    def filled(self, segment: Op, start: int, end: int) -> bool:
+        """Whether a range of bytes holds anything but zeros."""
+        assert 0 <= start < end <= SEGMENT_BYTES
+        return bool(self._disk.read(names.segment(segment), start, end - start).strip(b"\0"))
+
     def erase(self, segment: Op, ranges: Iterable[tuple[int, int]]) -> None:
         """Make ranges of bytes zero, durably, giving back the whole blocks among them."""
         name = names.segment(segment)
