@@ -33,12 +33,12 @@ class Found(NamedTuple):
     `record`: what its journal record is; one that does not follow the header before counts as
     rotten, and so does one in whose frame's place an intact one of a newer view stands: the disk
     has lost a write to the record. `frame`: its frame is intact: the one that a valid record names,
-    else one that follows the header before. `contradicted`: the record is valid, but the log that the durable view
-    installed has another op here, or ended before. `vouched`: the frame belongs to the log although
-    no record says so: it is of the durable log view, or the superblock names its hash, or a later
-    record chains on it, or this replica is alone and so never cuts. `known`: the superblock has
-    the header of this op, and it follows. `later`: a record behind is not blank and not
-    contradicted.
+    else one that follows the header before. `contradicted`: the record is valid, but the log that
+    the durable view installed has another op here, or ended before. `vouched`: the frame belongs to
+    the log although no record says so: it is of the durable log view, or the superblock names its
+    hash, or a later record chains on it, or this replica is alone and so never cuts. `known`: the
+    superblock has the header of this op, and it follows. `later`: a record behind is not blank and
+    not contradicted.
     """
 
     record: RecordState
