@@ -247,8 +247,8 @@ class Cluster(Evidence):
         self.to_client: Callable[[Packet], None] = lambda packet: None
         self.damaged: Callable[[Group, int], None] = lambda group, index: None
         """Called when a replica cannot start because its disk was damaged."""
-        self.before_cut: Callable[[Replica], None] = lambda key: None
-        """Called when ops are about to be cut off a replica's log."""
+        self.before_cut: Callable[[Replica, int], None] = lambda key, ops: None
+        """Called when so many ops are about to be cut off a replica's log."""
         self.held_back: Callable[[Group, int], None] = lambda group, index: None
         """Called when one may not start yet because its disk may have forgotten."""
         self.boxes = [Box(self, index, self._clock()) for index in range(NODES[plan.shape])]
@@ -438,7 +438,7 @@ class Cluster(Evidence):
         """The writer is about to cut these off a log."""
         self.watch.erased(host.key, headers)
         if headers:
-            self.before_cut(host.key)
+            self.before_cut(host.key, len(headers))
 
     def written(self, host: Host, event: ev.Event) -> None:
         """Something is durable, says the writer."""

@@ -68,13 +68,17 @@ class Promises(Family):
         if keys:
             self._fell_soon()
 
-    def _lose_cut(self, key: Replica) -> None:
+    def _lose_cut(self, key: Replica, ops: int) -> None:
         disk = self.cluster.disks[key]
         if self._at_cut and not disk.doom and key in self.stage.victims():
             self._at_cut = False
             self._suspect(key)
-            disk.doom, disk.doomed_name = self.choices.between("lost.cut", 1, 6), names.JOURNAL
-            self._fell_soon()
+            # Of several ops the blanks alone: what comes next takes the first one's place, and the
+            # others no longer follow. Of one also the record that takes its place.
+            disk.doom = self.choices.pick("lost.cut", (1, 1, 5) if ops > 1 else (2, 2, 5))
+            disk.doomed_name = names.JOURNAL
+            long = self.choices.log_uniform("lost.soon", 1 * MS, 80 * MS)
+            self.world.after(long, self._fell, "power cut")
 
     def _misdirected_write(self) -> None:
         """A write hits another place, of the same file or another one."""
