@@ -105,15 +105,16 @@ def _asks_without_pause() -> None:
 
 
 FORKS = ("agreement", "durability", "truncation", "leaders", "halted", "kept")
+LOST = ("durability", "acks-durable")
 ROTTEN = ("agreement", "outcome-chain", "streams", "disks", "halted", "raised-BadEntry")
 CANARIES = (
     Canary("rotten frame nacked", "as never had", FORKS, _rotten_is_nacked, (11,)),
     Canary("rotten frame forgotten", "at a start", FORKS, _rotten_is_absent, (11, 32)),
-    Canary("rotten frame served", "transient rot too", ROTTEN, _rotten_is_served),
+    Canary("rotten frame served", "transient rot too", (*ROTTEN, "liveness"), _rotten_is_served),
     Canary("uncertain head votes", "", FORKS, _uncertain_head_votes, (5, 12)),
     Canary("torn tail is doubt", "", ("liveness",), _torn_tail_is_doubt, (31,)),
     Canary("scrub ignores rot", "", ("liveness", "disks"), _scrub_ignores_rot),
-    Canary("repair not written", "", ("disks", "liveness", "durability"), _repair_not_written),
-    Canary("repair not checked", "", (*ROTTEN, "durability"), _repair_not_checked),
+    Canary("repair not written", "", ("disks", "liveness", *LOST), _repair_not_written),
+    Canary("repair not checked", "", (*ROTTEN, *LOST), _repair_not_checked),
     Canary("asks without pause", "", ("asking", "steady"), _asks_without_pause),
 )

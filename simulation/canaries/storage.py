@@ -74,6 +74,6 @@ CANARIES = (
     ),
     Canary("snapshot removed first", "", ("refused-to-start",), _snapshot_removed_first, (36,)),
     Canary("snapshots stay", "nobody removes them", ("disks",), _snapshots_stay),
-    Canary("outcomes not synced", "before a snapshot", ("disks",), _outcomes_not_synced),
+    Canary("outcomes not synced", "before a snapshot", ("disks", "liveness"), _outcomes_not_synced),
     Canary("message checksums ignored", "", ("damage",), _checksums_of_messages_ignored),
 )

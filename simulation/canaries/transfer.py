@@ -73,7 +73,8 @@ def _history_cut_short() -> None:
     put(history, "on_written", enough)
 
 
-TAKEN = ("state", "agreement", "outcome-chain", "halted", "streams", "liveness", ASSERTED)
+BAD = "raised-BadSnapshot"
+TAKEN = ("state", "agreement", "outcome-chain", "halted", "streams", "liveness", ASSERTED, BAD)
 HISTORY = ("durability", "disks", "liveness", "raised-BadEntry")
 CANARIES = (
     Canary("snapshot not checked", "", TAKEN, _snapshot_not_checked),
