@@ -13,7 +13,7 @@ from veritydb import embedded
 from veritydb.client.values import NO_STREAM, RecordedEvent
 from veritydb.node.config import NodeConfig
 from veritydb.server import node_server
-from veritydb.server.failures import InUse, NotInitialised, WrongRegion
+from veritydb.server.failures import DataDirError, InUse, NotInitialised, WrongRegion
 from veritydb.types.event import Event
 from veritydb.types.labels import GLOBAL, DataClass, Region
 
@@ -113,3 +113,26 @@ def test_snapshots_are_taken_while_it_works_and_begun_from(
         ]
         proofs = db.audit_verify(1)
         assert proofs
+
+
+def test_a_snapshot_that_has_rotted_in_its_middle_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its rows are read last of all, and not while the directory is opened."""
+
+    def often(**options: Any) -> NodeConfig:
+        return NodeConfig(**{**options, "snapshot_entries": 40})
+
+    monkeypatch.setattr(node_server, "NodeConfig", often)
+    with embedded.open(tmp_path / "data") as db:
+        stream = db.create_stream(
+            "notes", tenant=1, data_class=DataClass.PHI, placement=Region("local")
+        )
+        for number in range(100):
+            stream.append([Event("T", b"%d" % number)])
+    for file in (tmp_path / "data" / "groups" / "1-local" / "snapshots").glob("*.snap"):
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    with pytest.raises(DataDirError, match="snapshot has rotted"):
+        embedded.open(tmp_path / "data")

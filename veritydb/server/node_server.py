@@ -12,6 +12,7 @@ import trio
 
 from veritydb.kernel.state import genesis
 from veritydb.node.config import NodeConfig
+from veritydb.node.state import BadSnapshot
 from veritydb.policy.placement import Directory
 from veritydb.server.collector import Collector
 from veritydb.server.config import Config, GroupPart
@@ -22,7 +23,7 @@ from veritydb.server.host import from_trio
 from veritydb.server.hosted import Hosted
 from veritydb.server.index import StreamIndex
 from veritydb.server.log import Log
-from veritydb.server.machine import MACHINE, Machine
+from veritydb.server.machine import MACHINE, Machine, OpenDisk
 from veritydb.server.maintenance import keep_index, reclaim_space, scrub, watch_disk
 from veritydb.server.pauses import Pauses
 from veritydb.server.peers import Peers
@@ -31,6 +32,7 @@ from veritydb.storage.disk import DiskError, DiskFull
 from veritydb.storage.errors import StorageError
 from veritydb.storage.names import INDEX
 from veritydb.storage.store import Store
+from veritydb.types.durable import Identity, Recovered
 from veritydb.types.ids import GroupId
 from veritydb.vsr.config import Config as VsrConfig
 from veritydb.vsr.events import StepDown
@@ -87,10 +89,21 @@ class NodeServer:
         try:
             opened = Store.open(disk, who)
             index = StreamIndex(folder / INDEX, who.cluster + bytes([part.number % 256]))
-        except (StorageError, DiskError, DiskFull, sqlite3.Error) as error:
+            return self._begin(part, who, disk, opened, index)
+        except (StorageError, BadSnapshot, DiskError, DiskFull, sqlite3.Error) as error:
             disk.close()
-            kind = DataDirError if isinstance(error, StorageError) else DiskFailed
+            kind = DataDirError if isinstance(error, StorageError | BadSnapshot) else DiskFailed
             raise kind(f"{folder}: {error}") from error
+
+    def _begin(
+        self,
+        part: GroupPart,
+        who: Identity,
+        disk: OpenDisk,
+        opened: tuple[Store, Recovered],
+        index: StreamIndex,
+    ) -> Hosted:
+        """Begin with what the files hold. Raises what reading the snapshot raises."""
         pairs = sorted((group.number, group.region) for group in self.config.groups)
         directory = Directory(tuple(pairs))
         start = genesis(GroupId(part.number), part.placement, directory)
@@ -107,7 +120,7 @@ class NodeServer:
             part=part,
             who=who,
             disk=disk,
-            snapshot_disk=self._machine.disk(folder),
+            snapshot_disk=self._machine.disk(self._data.group(part.name)),
             opened=opened,
             node_config=NodeConfig(
                 vsr=vsr,
