@@ -104,24 +104,11 @@ class Child:
 class Talker(Child):
     """A child that is told lines and answers with lines; it ends when nobody talks to it."""
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        log: Path,
-        *,
-        program: str = sys.executable,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        """Start it."""
-        super().__init__(name, command, log, program=program, environment=environment)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._in, self._out = self._process.stdin, self._process.stdout
-        self._rest = b""
-
     def _start(self, command: list[str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
-        return self._spawn(command, subprocess.PIPE, subprocess.PIPE, output)
+        process = self._spawn(command, subprocess.PIPE, subprocess.PIPE, output)
+        assert process.stdin is not None and process.stdout is not None
+        self._in, self._out, self._rest = process.stdin, process.stdout, b""
+        return process
 
     def say(self, line: bytes) -> None:
         """Hand it a line. Raises ChildFailed if it has ended."""

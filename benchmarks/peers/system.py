@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from benchmarks import accounting, appends, reads
-from benchmarks.appends import WARM_SECONDS, Workload
+from benchmarks.appends import WARM_SECONDS, Appended, Workload
 from benchmarks.clients import Clients
 from benchmarks.peers import failover
 from benchmarks.peers.failover import Failing
@@ -159,8 +159,7 @@ class Running(ABC):
                 warm_s=WARM_SECONDS,
                 seconds=seconds,
             )
-            target = self.target(access.url)
-            once = appends.together([task], target, access.clients, seconds)
+            once = self._alone(access, task, seconds)
             return of_appends(once, self.memory_mib())
 
         return measure
@@ -183,6 +182,10 @@ class Running(ABC):
         )
         client.do(task, Content, FILL_SECONDS)
 
+    def _alone(self, access: Access, task: Mix | Tail, seconds: float) -> Appended:
+        """Have one client do a task of its own."""
+        return appends.together([task], self.target(access.url), access.clients, seconds)
+
     def _reading(self, access: Access, work: Work, written: Content) -> Measure:
         def measure(_seconds: float) -> Measurement:
             target = self.target(access.url)
@@ -202,8 +205,7 @@ class Running(ABC):
                 warm_s=WARM_SECONDS,
                 seconds=seconds,
             )
-            target = self.target(access.url)
-            once = appends.together([task], target, access.clients, seconds)
+            once = self._alone(access, task, seconds)
             return of_tail(once, self.memory_mib())
 
         return measure

@@ -18,6 +18,7 @@ from benchmarks.peers.tasks import Mix, Tail, read_own_task
 from benchmarks.peers.tools import Tools
 from benchmarks.peers.works import Kind, Work, chosen, works
 from benchmarks.tasks import CatchUp, to_line
+from tests.benchmarks.pages import check_tables
 
 KNOWN = {
     "veritydb": ("VerityDB", True),
@@ -160,9 +161,7 @@ def test_the_table_has_every_system_and_ways_of_all() -> None:
 
 
 def test_all_lines_of_a_table_have_as_many_cells() -> None:
-    for block in tables.page(comparison()).split("\n\n"):
-        lines = [line for line in block.splitlines() if line.startswith("|")]
-        assert len({line.count("|") for line in lines}) <= 1
+    check_tables(tables.page(comparison()))
 
 
 def test_json_has_what_programs_look_for() -> None:

@@ -38,7 +38,7 @@ class Still(Running):
 
     def writer(self) -> Access:
         """Nobody."""
-        raise NotImplementedError
+        raise AssertionError("nothing is ever written here")
 
     def readers(self) -> Mapping[str, Access]:
         """Nobody."""

@@ -17,6 +17,7 @@ from benchmarks.results import (
     from_json,
     to_json,
 )
+from tests.benchmarks.pages import check_tables
 
 CONDITIONS = Conditions(
     at="2026-03-02 08:00 UTC",
@@ -112,9 +113,7 @@ def test_every_kind_of_figure_is_in_the_page() -> None:
 
 
 def test_all_lines_of_a_table_have_as_many_cells() -> None:
-    for block in report.page(results()).split("\n\n"):
-        lines = [line for line in block.splitlines() if line.startswith("|")]
-        assert len({line.count("|") for line in lines}) <= 1
+    check_tables(report.page(results()))
 
 
 def test_results_survive_json() -> None:

@@ -85,14 +85,19 @@ def test_it_can_be_opened_and_closed_often(tmp_path: Path) -> None:
         assert db.stream("notes", tenant=1).info().next_offset == 8
 
 
-def test_snapshots_are_taken_while_it_works_and_begun_from(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def snapshot_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a snapshot taken after each forty entries."""
 
     def often(**options: Any) -> NodeConfig:
         return NodeConfig(**{**options, "snapshot_entries": 40})
 
     monkeypatch.setattr(node_server, "NodeConfig", often)
+
+
+def test_snapshots_are_taken_while_it_works_and_begun_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_often(monkeypatch)
     folder = tmp_path / "data" / "groups" / "1-local"
     with embedded.open(tmp_path / "data") as db:
         stream = db.create_stream(
@@ -119,11 +124,7 @@ def test_a_snapshot_that_has_rotted_in_its_middle_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows are read last of all, and not while the directory is opened."""
-
-    def often(**options: Any) -> NodeConfig:
-        return NodeConfig(**{**options, "snapshot_entries": 40})
-
-    monkeypatch.setattr(node_server, "NodeConfig", often)
+    snapshot_often(monkeypatch)
     with embedded.open(tmp_path / "data") as db:
         stream = db.create_stream(
             "notes", tenant=1, data_class=DataClass.PHI, placement=Region("local")

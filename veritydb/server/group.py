@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import msgspec
-
 from veritydb.node import effects as fx
 from veritydb.node.events import Event, Submitted, SubmittedTogether
 from veritydb.node.node import Node
@@ -25,7 +23,6 @@ from veritydb.vsr.events import ReadIndex, Tick
 from veritydb.vsr.messages import Message
 
 BUCKET_NS = 50_000_000
-SLOW_NS = 5_000_000
 # Without a tick for so long the node's idea of the time is no good to stamp an entry with.
 STALE_NS = 100_000_000
 APPLIERS_KEPT = 64
@@ -84,17 +81,6 @@ class World(Protocol):
         """Whether the disk has room."""
 
 
-class Counters(msgspec.Struct):
-    """What a group did since it started."""
-
-    steps: int = 0
-    longest_step_ns: int = 0
-    slow_steps: int = 0
-    submitted: int = 0
-    refused: int = 0
-    expired: int = 0
-
-
 class Group:
     """Steps one node, performs its effects, and knows who waits for what."""
 
@@ -109,7 +95,6 @@ class Group:
         """Make it on the loop's thread, before anything is posted."""
         self.number = number
         self.node = node
-        self.counters = Counters()
         self.failed = False
         self._world = world
         self._log = log
@@ -143,21 +128,13 @@ class Group:
 
     def _run(self) -> None:
         self._stepping = True
-        counters, now, perform = self.counters, self._now, self._perform
+        perform = self._perform
         try:
             while self._queue and not self.failed:
-                event = self._queue.popleft()
-                began = now()
-                for effect in self.node.step(event):
+                for effect in self.node.step(self._queue.popleft()):
                     kind = type(effect)
                     if kind not in UNHEARD:
                         perform[kind](effect)
-                took = now() - began
-                counters.steps += 1
-                if took > counters.longest_step_ns:
-                    counters.longest_step_ns = took
-                if took > SLOW_NS:
-                    counters.slow_steps += 1
         except Exception as error:
             # Half performed effects cannot be taken back: nothing may follow them.
             self.failed = True
@@ -229,14 +206,12 @@ class Group:
 
     def _expire(self, token: int) -> None:
         if token in self._waiting:
-            self.counters.expired += 1
             self._resolve(token, Refused(EdgeCode.DEADLINE))
 
     def _reply(self, effect: fx.Reply) -> None:
         self._resolve(effect.token, effect.outcome)
 
     def _refuse(self, effect: fx.Refuse) -> None:
-        self.counters.refused += 1
         redirect = "" if effect.redirect is None else self._world.address(effect.redirect)
         refused = Refused(
             REASONS[effect.reason], redirect=redirect, retry_after_ms=effect.retry_after_ms
@@ -253,7 +228,6 @@ class Group:
             # After a pause of the process calls come before timers. Stamped with the time before
             # the pause, an entry would seem to come from the future, and be refused for it.
             self.tick()
-        self.counters.submitted += 1
         token, future = self._wait(timeout_ms)
         if not self._submitted:
             # With all that comes in this pass of the loop it is one step, and one op.

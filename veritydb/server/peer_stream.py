@@ -6,6 +6,7 @@ to the hello and then, now and then, how much it has taken; messages themselves 
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def pack(message: Message) -> Pieces:
     return (b"".join(pieces),) if size < JOIN_BELOW else tuple(pieces)
 
 
-class PeerStream(asyncio.BufferedProtocol):
+class PeerStream(asyncio.BufferedProtocol, ABC):
     """Either side of a connection. Frames come to `take`, which raises BadMessage."""
 
     def __init__(self, log: Log, limit: int) -> None:
@@ -57,9 +58,9 @@ class PeerStream(asyncio.BufferedProtocol):
         self.reader = FrameReader(limit)
         self._out: Joining | None = None
 
+    @abstractmethod
     def take(self, what: int, body: memoryview) -> None:
         """Do what a frame asks for; `body` is good until this returns. Raises BadMessage."""
-        raise NotImplementedError
 
     # -- what asyncio calls
 
