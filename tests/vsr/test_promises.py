@@ -1,8 +1,10 @@
 """A disk that takes back what it called durable, and the primary that remembers what it said."""
 
+import msgspec
 import pytest
 
 from tests.vsr.harness import Group, Site
+from veritydb.types.frame import Frame, seal
 from veritydb.types.ids import Op, View
 from veritydb.vsr import effects as fx
 from veritydb.vsr import events as ev
@@ -51,6 +53,75 @@ def test_a_replica_that_forgot_what_it_promised_is_told_and_stops() -> None:
     group.propose("after")
     group.run(100)
     assert group.words(behind.index) == ["known to all", "w0", "w1", "w2", "after"]
+
+
+def old_record(group: Group, site: Site, op: int) -> None:
+    """The disk forgets all from `op` on, and names for it one that was given up."""
+    before = site.disk.frames[op - 1].header
+    frame = site.disk.frames[op]
+    lose_log(site, after=op - 1)
+    other = msgspec.structs.replace(frame.header, timestamp=before.timestamp + 1, view=View(0))
+    site.disk.frames[op] = Frame(seal(other), frame.body)
+    site.disk.rotten.add(op)
+    # Its log is known to be committed as far as this.
+    site.disk.state = msgspec.structs.replace(site.disk.state, commit=Op(op))
+
+
+def test_a_record_that_came_back_in_place_of_what_was_acknowledged_stops_its_replica() -> None:
+    """Its frame can be had from nobody. Who has a voice and knows that its disk lies uses none."""
+    group = Group()
+    for number in range(5):
+        group.propose(f"w{number}")
+    liar = others(group, group.primary())[0]
+    liar.crash()
+    old_record(group, liar, 3)
+    # Nobody remembers what it promised.
+    group.filter = lambda _from, _to, message: not isinstance(message, m.Promised)
+    liar.start()
+    group.run(2_000)
+    assert liar.halted is not None and liar.halted.kind == fx.HaltKind.LOST_DISK
+    assert "op 3 stands here" in liar.halted.reason
+    group.propose("after")
+
+
+def test_a_record_that_came_back_is_cut_off_by_a_replica_that_recovers_anyway() -> None:
+    """It has no voice until it has again all that it may have acknowledged, so it may."""
+    group = Group()
+    for number in range(5):
+        group.propose(f"w{number}")
+    liar = others(group, group.primary())[0]
+    liar.crash()
+    old_record(group, liar, 3)
+    liar.disk.head_certain = False
+    liar.start()
+    group.run(2_000)
+    assert liar.halted is None and liar.live.status is Status.NORMAL
+    group.propose("after")
+    group.run(100)
+    assert group.words(liar.index) == [*(f"w{number}" for number in range(5)), "after"]
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_only_the_primary_of_the_view_can_say_that_a_record_came_back(normal: bool) -> None:
+    """Another backup may be the one whose disk lies."""
+    group = Group()
+    for number in range(5):
+        group.propose(f"w{number}")
+    liar, other = others(group, group.primary())
+    group.filter = lambda source, to, message: (
+        not (
+            isinstance(message, m.Promised)
+            or (isinstance(message, m.Frames) and to == liar.index and source != other.index)
+        )
+    )
+    liar.crash()
+    old_record(group, liar, 3)
+    liar.start()
+    right = other.disk.frames[3]
+    answer = m.Frames(**other.live._s.common, certain=Op(3), normal=normal, frames=(right,))
+    liar.step(ev.Received(answer))
+    group.run(2_000)
+    assert liar.halted is None and liar.live.commit == 2
 
 
 @pytest.mark.parametrize(("log_view", "op"), [(0, 4), (1, 3)])

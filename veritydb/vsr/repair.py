@@ -15,7 +15,7 @@ from veritydb.vsr.config import NORMAL, VIEW_CHANGE
 from veritydb.vsr.effects import HaltKind, ReadFrames, ReadHeaders, RepairFrame
 from veritydb.vsr.messages import FRAMES_MAX, Frames, RequestFrames
 from veritydb.vsr.normal import misfit
-from veritydb.vsr.state import Purpose, State, Waiting
+from veritydb.vsr.state import RECOVERING, Purpose, State, Waiting
 
 # To verify and append these takes the receiver a few milliseconds.
 ANSWER_FRAMES_MAX = 256
@@ -73,6 +73,9 @@ def on_frames(s: State, message: Frames) -> None:
     for frame in message.frames:
         op = frame.header.op
         if s.log.is_faulty(op):
+            if _denied(s, message, frame):
+                _give_up(s, op)
+                return
             mend(s, frame)
         elif op == s.log.head + 1 and message.view == s.view and _belongs(s, message, frame):
             reason = misfit(s, frame.header)
@@ -99,6 +102,37 @@ def _belongs(s: State, message: Frames, frame: Frame) -> bool:
     if known is not None:
         return known.hash == frame.header.hash
     return frame.header.op <= message.certain
+
+
+def _denied(s: State, message: Frames, frame: Frame) -> bool:
+    """Whether our view's primary has another op where only a record of ours is left."""
+    op = frame.header.op
+    known = s.log.hash_at(op)
+    if known is None or known == frame.header.hash or op <= s.commit:
+        return False
+    # Others may be as wrong as we are.
+    own_log = message.normal and message.view == s.view and message.sender == s.primary
+    return own_log and s.following and verify_root(frame)
+
+
+def _give_up(s: State, op: Op) -> None:
+    """Give up the record of an op that the log of this view, to which ours belongs, does not have.
+
+    It was cut off before this view was written down, and the disk has taken that back, so it may
+    also have taken back what was acknowledged here. Who recovers anyway has no voice until all of
+    that is back. Who has one would deny it, and stops.
+    """
+    assert s.commit < op <= s.log.head and not s.leading
+    if s.status in RECOVERING:
+        mark("vsr.record_of_another_log")
+        s.cut(Op(op - 1))
+        s.fetch_due = 0
+        return
+    s.halt(
+        HaltKind.LOST_DISK,
+        f"op {op} stands here as it was before view {s.view} began: the disk has lost what it "
+        "had called durable",
+    )
 
 
 def on_request_frames(s: State, message: RequestFrames) -> None:
