@@ -107,6 +107,22 @@ def test_a_frame_that_comes_erased_is_kept_erased() -> None:
         assert [read(again, 1), read(again, 2)] == erased
 
 
+def test_what_was_erased_stays_erased_when_the_end_of_the_log_is_written_again() -> None:
+    """A replica whose last records have rotted fetches those ops from peers that remember them."""
+    disk, store = fresh()
+    frames = chain(4, size=100)
+    store.append(frames)
+    store.erase_many([(Op(3), 0)])
+    erased = read(store, 3)
+    store.cut(Op(1))
+    store.append(frames[1:])
+    start = frames[2].header.position + BODY_AT
+    body = disk.read(names.segment(1), start, frames[2].header.body_len)
+    assert body == erased.body != frames[2].body
+    assert [read(store, op) for op in (2, 3, 4)] == [frames[1], erased, frames[3]]
+    assert [each for each in verify(disk) if each.file != names.OUTCOMES] == []
+
+
 @pytest.mark.parametrize("came_erased", [False, True])
 def test_without_its_map_a_frame_with_holes_is_rotten(came_erased: bool) -> None:
     """Its zeros must not pass for events, however they came to be there."""

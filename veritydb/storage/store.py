@@ -146,7 +146,10 @@ class Store:
             self._prepared = now
 
     def append(self, frames: Sequence[Frame]) -> None:
-        """Write frames that follow the head; on return they survive a power cut."""
+        """Write frames that follow the head; on return they survive a power cut.
+
+        What was erased here stays erased: a log whose end was lost comes again from peers.
+        """
         previous = self._last
         for each in frames:
             assert follows(each.header, previous, self._block.identity), "does not follow the head"
@@ -154,7 +157,7 @@ class Store:
         if not frames or previous is None:
             return
         self._journal.reserve(previous.op)
-        self._segments.write(frames)
+        self._segments.write([self._erased(each) for each in frames])
         self._journal.write([each.header for each in frames])
         self._last = previous
         self._head = previous.op
@@ -169,17 +172,25 @@ class Store:
         assert 0 < header.op <= self._head
         if not frame.verify_root(whole):
             raise BadFrame(f"op {header.op}: the body does not match the Merkle root")
-        masked = mask(whole, self._holes.of(header.segment, header.op))
-        assert masked is not None, "a hole in a part that does not exist"
         known = self._journal.header(header.op)
         recorded = known is not None and known.hash == header.hash
         if not recorded and not self._belongs(header):
             at = header.op * RECORD_BYTES
             raise Damaged(names.JOURNAL, at, "no record names the frame to repair", header.op)
-        self._segments.write((masked,))
+        self._segments.write((self._erased(whole),))
         if not recorded:
             mark("storage.record_repaired")
             self._journal.write((header,))
+
+    def _erased(self, whole: Frame) -> Frame:
+        """Return the frame with the holes that were made in it here."""
+        header = whole.header
+        holes = self._holes.of(header.segment, header.op)
+        if not holes:
+            return whole
+        masked = mask(whole, holes)
+        assert masked is not None, "a hole in a part that does not exist"
+        return masked
 
     def _belongs(self, header: Header) -> bool:
         """Whether the log has this header, although its own record does not say so."""
@@ -310,10 +321,7 @@ class Store:
         if not proved(history, proof):
             mark("storage.history_not_proved")
             return False
-        holes = self._holes
-        masked = [mask(one, holes.of(one.header.segment, one.header.op)) for one in history.frames]
-        whole = [one for one in masked if one is not None]
-        assert len(whole) == len(masked), "a hole in a part that does not exist"
+        whole = [self._erased(each) for each in history.frames]
         self._outcomes.write(whole[0].header.entry_base, history.records)
         self._segments.write(whole)
         self._journal.write([one.header for one in whole])
