@@ -14,9 +14,11 @@ from shell_simulation.loop import Died
 from shell_simulation.threads import Readers, SimCondition, SimThread, Threads
 from shell_simulation.world import World
 from simulation.clocks import EPOCH
+from simulation.world import US
 from veritydb.server.machine import Machine
 
 T = TypeVar("T")
+QUICK_MAX = 2_000 * US
 
 
 class Life(Owner, Protocol):
@@ -39,6 +41,8 @@ class SimMachine(Machine):
         self._home = process.home
         self._world = process.world
         self.random = process.world.choices.random(f"random.{process.name}")
+        # Some write on the loop's thread soon, some late, and some never.
+        self.quick_ns = process.world.choices.between("disk.quick", 0, QUICK_MAX)
         self._booted = process.world.choices.between("clock.boot", 1, 1 << 40)
 
     def monotonic_ns(self) -> int:

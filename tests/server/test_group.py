@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from veritydb.types.ids import ClientId
 
 class Nowhere:
     """A world in which nothing is carried out."""
+
+    def at_once(self, work: Callable[[], None]) -> None:
+        work()
 
     def __getattr__(self, _name: str) -> Any:
         return lambda *_: None

@@ -221,7 +221,7 @@ def test_messages_arrive_as_they_were_sent_and_in_their_order(tmp_path: Path) ->
             await pair.other.heard(said[-1])
             assert pair.other.messages == said and not pair.link.dropped
             # Some of it may not have been told of yet, but not much.
-            stream = pair.link._stream
+            stream = pair.link.stream
             assert stream is not None
             await until(lambda: stream.sent - stream.taken < peer_stream.TELL_BYTES)
 
@@ -236,7 +236,7 @@ def test_what_was_taken_is_told_also_when_it_is_little(
     async def work(pair: Pair) -> None:
         async with pair.kept():
             await pair.speaks(1)
-            stream = pair.link._stream
+            stream = pair.link.stream
             assert stream is not None
             await until(lambda: stream.taken == stream.sent)
 
@@ -378,7 +378,7 @@ def test_a_peer_that_takes_nothing_costs_a_bounded_amount_and_is_given_up(
         pieces = pack(part(1))
         async with pair.kept():
             await pair.up()
-            stream = pair.link._stream
+            stream = pair.link.stream
             assert stream is not None
             while not pair.link.dropped:
                 pair.link.send(pieces)

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from veritydb.node import effects as fx
@@ -43,6 +44,9 @@ class World(Protocol):
 
     def send(self, to: int, message: Message) -> None:
         """Hand a message to a peer, or drop it."""
+
+    def at_once(self, work: Callable[[], None]) -> None:
+        """Do something, and send what it has to say before anything else is done."""
 
     def write(self, effect: Any) -> None:
         """Queue a write."""
@@ -241,7 +245,7 @@ class Group:
 
     def _hand_over(self) -> None:
         requests, self._submitted = self._submitted, []
-        self.post(SubmittedTogether(tuple(requests)))
+        self._world.at_once(partial(self.post, SubmittedTogether(tuple(requests))))
 
     async def read_index(self, timeout_ms: int) -> None:
         """Wait until what was committed when this was called is applied here. Raises Refused."""

@@ -44,6 +44,7 @@ from veritydb.vsr.messages import Message
 
 T = TypeVar("T")
 Send = Callable[[int, int, Message], None]
+AtOnce = Callable[[Callable[[], None]], None]
 Fatal = Callable[[str, BaseException | str], None]
 
 
@@ -74,6 +75,7 @@ class Hosted:
         index: StreamIndex,
         pool: Executor,
         send: Send,
+        at_once: AtOnce,
         fatal: Fatal,
         log: Log,
         machine: Machine,
@@ -100,6 +102,7 @@ class Hosted:
         self._snapshot_disk = snapshot_disk
         self._pool = pool
         self._send = send
+        self._at_once = at_once
         self._fatal = fatal
         self._loop = asyncio.get_running_loop()
         self._snapshot: SnapshotTask | None = None
@@ -116,12 +119,30 @@ class Hosted:
             self.recent.outcomes_written,
             part.name,
             machine,
+            here=self,
         )
 
-    # -- events from other threads
+    # -- what was written
+
+    def soon(self, work: Callable[[], None]) -> None:
+        """Do this on the loop's thread, after all that is to be done already."""
+        self._loop.call_soon(work)
+
+    def written(self, events: list[Event]) -> None:
+        """Take up what the loop's thread wrote by itself."""
+        self._note(events)
+        self._at_once(partial(self._arrived, events))
 
     def _deliver(self, events: list[Event]) -> None:
-        """On the writer's thread."""
+        """On another thread."""
+        self._note(events)
+        try:
+            self._loop.call_soon_threadsafe(self._arrived, events)
+        except RuntimeError:
+            # The loop has been closed: the process is ending, and nobody waits for this.
+            return
+
+    def _note(self, events: list[Event]) -> None:
         for event in events:
             if isinstance(event, FramesWritten):
                 self.recent.durable(event.op)
@@ -129,11 +150,6 @@ class Hosted:
                 self.recent.durable(event.ref.op)
             elif isinstance(event, GapClosed):
                 self.log.info("history.complete", after=event.after)
-        try:
-            self._loop.call_soon_threadsafe(self._arrived, events)
-        except RuntimeError:
-            # The loop has been closed: the process is ending, and nobody waits for this.
-            return
 
     def _arrived(self, events: list[Event]) -> None:
         self.group.post_all(events)
@@ -152,6 +168,10 @@ class Hosted:
     def send(self, to: int, message: Message) -> None:
         """Hand a message to a peer, or drop it."""
         self._send(self.part.number, to, message)
+
+    def at_once(self, work: Callable[[], None]) -> None:
+        """Do something, and send what it has to say at once."""
+        self._at_once(work)
 
     def write(self, effect: Any) -> None:
         """Queue a write."""

@@ -49,6 +49,9 @@ class Machine:
 
     # -- disks
 
+    # Where a write of frames takes less than this on average, the loop's thread may wait for it.
+    quick_ns = 1_000_000
+
     def disk(self, folder: Path) -> OpenDisk:
         """Open the files of one replica."""
         return FileDisk(folder)

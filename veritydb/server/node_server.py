@@ -131,6 +131,7 @@ class NodeServer:
             index=index,
             pool=self.pool,
             send=self.peers.send,
+            at_once=self.peers.send_at_once,
             fatal=self._fatal,
             log=self.log,
             machine=self._machine,

@@ -97,6 +97,16 @@ class PeerStream(asyncio.BufferedProtocol, ABC):
         for piece in pieces:
             out.write(piece)
 
+    def gather(self) -> None:
+        """See `Joining`."""
+        if self._out is not None:
+            self._out.gather()
+
+    def let_go(self) -> None:
+        """See `Joining`."""
+        if self._out is not None:
+            self._out.let_go()
+
     def close(self) -> None:
         """End it, after what was written."""
         if self._out is not None:

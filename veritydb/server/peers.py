@@ -42,17 +42,17 @@ class Link:
         self.name = name
         self._peers = peers
         self._host, self._port = split_address(address)
-        self._stream: Outgoing | None = None
+        self.stream: Outgoing | None = None
         self.dropped = 0
 
     @property
     def up(self) -> bool:
         """Whether messages get through, as far as we know."""
-        return self._stream is not None
+        return self.stream is not None
 
     def send(self, pieces: Pieces) -> None:
         """Send soon, or drop: when there is no connection, or too much is under way already."""
-        if self._stream is None or not self._stream.send(pieces):
+        if self.stream is None or not self.stream.send(pieces):
             self.dropped += 1
 
     async def keep(self) -> None:
@@ -65,14 +65,14 @@ class Link:
                     await machine.dial(self._host, self._port, stream)
                     answer = await stream.answer
                 if self._peers.answered(self, answer):
-                    self._stream, delay = stream, RETRY_FIRST
+                    self.stream, delay = stream, RETRY_FIRST
                     self._peers.reached(self)
                     await self._lasts(stream)
             except (OSError, TimeoutError):
                 # Whatever it was, the next attempt comes soon.
                 pass
             finally:
-                self._stream = None
+                self.stream = None
                 stream.abort()
             self._peers.lost(self)
             await asyncio.sleep(delay * machine.random.uniform(0.5, 1.5))
@@ -138,6 +138,17 @@ class Peers:
         link = self._links.get(self._config.group(group).replicas[to])
         if link is not None:
             link.send(self._last[1])
+
+    def send_at_once(self, work: Callable[[], None]) -> None:
+        """Do something, and send what it has to say before anything else is done."""
+        streams = [link.stream for link in self._links.values() if link.stream is not None]
+        for stream in streams:
+            stream.gather()
+        try:
+            work()
+        finally:
+            for stream in streams:
+                stream.let_go()
 
     def hello(self) -> bytes:
         """What we say of ourselves."""

@@ -3,11 +3,16 @@
 Everything that must be durable goes through one queue, first in, first out. Frames that wait
 together are written and synced together, which is what makes many small requests cheap. A failed
 write or sync is never tried again: what the disk holds is then unknown, so the process ends.
+
+A thread has to be woken, and has to wake the loop, which takes about as long as a good disk takes
+to sync. So where little is to be written, nothing else waits and the disk has been quick, the
+loop's thread does it by itself, after what it has to do anyhow: messages have gone out by then.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from functools import partial
+from typing import NoReturn, Protocol
 
 from veritydb.node.effects import AppendOutcomes, CutLog, RepairFrame, WriteFrames, WriteSuperblock
 from veritydb.node.events import Event, SuperblockWritten
@@ -23,6 +28,10 @@ Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | 
 # What one sync may cover. More would make the first of them wait for the last.
 GATHER_BYTES = 16 << 20
 FULL_RETRY_SECONDS = 0.25
+# So much the loop's thread may write by itself. While it does nobody is answered.
+HERE_BYTES = 4 << 10
+# How long writes take is an average in which the last one counts for one part of so many.
+AVERAGED = 8
 
 
 class Deliver(Protocol):
@@ -30,6 +39,16 @@ class Deliver(Protocol):
 
     def __call__(self, events: list[Event], /) -> None:
         """Called on the writer's thread."""
+
+
+class Here(Protocol):
+    """The loop's thread, where the writer may write by itself."""
+
+    def soon(self, work: Callable[[], None], /) -> None:
+        """Do this there after all that is to be done already."""
+
+    def written(self, events: list[Event], /) -> None:
+        """See `Deliver`, but called there."""
 
 
 class Writer:
@@ -43,10 +62,12 @@ class Writer:
         written: Callable[[int], None],
         name: str,
         machine: Machine = MACHINE,
+        here: Here | None = None,
     ) -> None:
-        """`failed` is called on the writer's thread, once, and must end whoever relies on it.
+        """`failed` is called where the write was, once, and must end whoever relies on it.
 
-        `written` gets the number of entries whose outcomes a reader finds in the file.
+        `written` gets the number of entries whose outcomes a reader finds in the file. Without
+        `here` all is written on the writer's thread.
         """
         self.full = False
         self._store = store
@@ -55,6 +76,11 @@ class Writer:
         self._written = written
         self._queue: deque[Write] = deque()
         self._wake = machine.condition()
+        self._here = here
+        self._now = machine.monotonic_ns
+        # How long a write of frames takes. What is not known yet is not quick.
+        self._quick_ns = machine.quick_ns
+        self._took_ns = 2 * machine.quick_ns
         self._closed = False
         self._idle = False
         self.gathered = 0
@@ -68,7 +94,10 @@ class Writer:
         thread for each would cost more than writing them.
         """
         self._queue.append(write)
-        if not isinstance(write, AppendOutcomes):
+        here = self._here if self._idle and self._took_ns < self._quick_ns else None
+        if here is not None and isinstance(write, WriteFrames):
+            here.soon(self._write_here)
+        elif not isinstance(write, AppendOutcomes):
             self.nudge()
 
     def nudge(self) -> None:
@@ -76,6 +105,35 @@ class Writer:
         if self._idle and self._queue:
             with self._wake:
                 self._wake.notify()
+
+    def _write_here(self) -> None:
+        """On the loop's thread: write what waits, or wake the writer's where that is better."""
+        assert self._here is not None
+        done: list[Event] = []
+        with self._wake:
+            # The writer's thread is waiting, if it is idle, and goes on only after this.
+            others = [write for write in self._queue if not isinstance(write, AppendOutcomes)]
+            frames = [write for write in others if isinstance(write, WriteFrames)]
+            if not frames or not self._idle:
+                return
+            if len(frames) < len(others) or not self._little(frames):
+                self._wake.notify()
+                return
+            self._queue = deque(each for each in self._queue if isinstance(each, AppendOutcomes))
+            try:
+                self._append(frames, done)
+            except BaseException as error:
+                # The writer's thread is to end by it, as by an error of its own.
+                self._queue = deque([partial(fail, error)])
+                self._wake.notify()
+                return
+        self._here.written(done)
+
+    def _little(self, writes: list[WriteFrames]) -> bool:
+        """Whether these are few bytes, and all of them have their place in the files already."""
+        frames = [frame for write in writes for frame in write.frames]
+        size = sum(frame.header.frame_bytes() for frame in frames)
+        return size <= HERE_BYTES and self._store.has_place(frames)
 
     def look_again(self) -> None:
         """There may be space by now: try what found none."""
@@ -174,7 +232,9 @@ class Writer:
         if not writes:
             return
         frames = [frame for write in writes for frame in write.frames]
+        began = self._now()
         self._patiently(lambda: self._store.append(frames))
+        self._took_ns += (self._now() - began - self._took_ns) // AVERAGED
         self.syncs += 1
         self.gathered += len(frames)
         last = frames[-1].header
@@ -205,3 +265,8 @@ class Writer:
             event = write()
             if event is not None:
                 done.append(event)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Raise an error that came up elsewhere."""
+    raise error

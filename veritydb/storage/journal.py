@@ -144,8 +144,13 @@ class Journal:
         """See to it that the record of `op` has a place in the file. Raises DiskFull."""
         assert op >= 0
         end = (op + 1) * RECORD_BYTES
-        if (self._disk.size(JOURNAL) or 0) < end:
+        if not self.reserved(op):
             create(self._disk, JOURNAL, -(-end // STEP_BYTES) * STEP_BYTES)
+
+    def reserved(self, op: int) -> bool:
+        """Whether the record of `op` has a place in the file."""
+        assert op >= 0
+        return (self._disk.size(JOURNAL) or 0) >= (op + 1) * RECORD_BYTES
 
     def last_written(self, after: int) -> int:
         """Return the last op behind `after` whose record is not blank, or `after`."""

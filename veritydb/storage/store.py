@@ -145,6 +145,14 @@ class Store:
             self._outcomes.reserve(entries + 2 * AHEAD)
             self._prepared = now
 
+    def has_place(self, frames: Sequence[Frame]) -> bool:
+        """Whether `append` would take these without making or extending a file."""
+        last = self._last
+        assert frames and frames[0].header.op == self._head + 1
+        segment, op = frames[-1].header.segment, frames[-1].header.op
+        whole = not any(frame.holes for frame in frames)
+        return whole and last is not None and last.segment == segment and self._journal.reserved(op)
+
     def append(self, frames: Sequence[Frame]) -> None:
         """Write frames that follow the head; on return they survive a power cut.
 

@@ -61,9 +61,14 @@ class Joining:
             self.flush()
         elif not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._later)
+            self._loop.call_soon(self.let_go)
 
-    def _later(self) -> None:
+    def gather(self) -> None:
+        """What is written from now on waits for `let_go`, instead of for the end of this pass."""
+        self._scheduled = True
+
+    def let_go(self) -> None:
+        """Write what was gathered; what comes next waits for the end of this pass again."""
         self._scheduled = False
         self.flush()
 
