@@ -14,11 +14,13 @@ from typing import Any, Protocol
 from veritydb.node import effects as fx
 from veritydb.node.events import Event, Submitted, SubmittedTogether
 from veritydb.node.node import Node
+from veritydb.server.gathering import Gathering
 from veritydb.server.log import Log
 from veritydb.server.machine import MACHINE, Machine
 from veritydb.server.refusals import Refused
 from veritydb.types.entry import Entry
 from veritydb.types.errors import EdgeCode
+from veritydb.types.limits import OP_ENTRIES_MAX
 from veritydb.types.outcome import Outcome
 from veritydb.vsr.events import ReadIndex, Tick
 from veritydb.vsr.messages import Message
@@ -27,6 +29,8 @@ BUCKET_NS = 50_000_000
 # Without a tick for so long the node's idea of the time is no good to stamp an entry with.
 STALE_NS = 100_000_000
 APPLIERS_KEPT = 64
+# What an op of so many bytes costs by itself is little beside what the bytes cost.
+WORTH_AN_OP_BYTES = 256 << 10
 # Projections and consumers look for themselves when they start.
 UNHEARD = frozenset((fx.WakeProjection, fx.WakeConsumer))
 
@@ -106,6 +110,11 @@ class Group:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Event] = deque()
         self._submitted: list[Submitted] = []
+        self._submitted_bytes = 0
+        self._gathering = Gathering()
+        self._looking = False
+        self._on_its_way = False
+        self._timer: asyncio.TimerHandle | None = None
         self._stepping = False
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
@@ -150,6 +159,11 @@ class Group:
             self._applied = applied
             self._world.applied(applied)
             self._wake_appliers()
+            if self._on_its_way and applied == self.node.replica.op:
+                self._on_its_way = False
+                self._gathering.ended(self._now())
+        if self._submitted and not self._looking:
+            self._look()
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         world = self._world
@@ -233,18 +247,55 @@ class Group:
             # the pause, an entry would seem to come from the future, and be refused for it.
             self.tick()
         token, future = self._wait(timeout_ms)
-        if not self._submitted:
-            # With all that comes in this pass of the loop it is one step, and one op.
-            self._loop.call_soon(self._hand_over)
+        if not self._looking:
+            # Together with all that comes in this pass of the loop.
+            self._looking = True
+            self._loop.call_soon(self._look)
         self._submitted.append(Submitted(token, entry))
-        answer = await future
+        self._submitted_bytes += len(entry.data)
+        gathering = self._gathering
+        gathering.calls += 1
+        gathering.most = max(gathering.most, gathering.calls)
+        try:
+            answer = await future
+        finally:
+            gathering.calls -= 1
         if isinstance(answer, Refused):
             raise answer
         outcome: Outcome = answer
         return outcome
 
+    def _look(self) -> None:
+        """Hand over what waits, unless more should share its op."""
+        self._looking = False
+        node, count = self.node, len(self._submitted)
+        if self.failed or not count:
+            return
+        many = count >= OP_ENTRIES_MAX or self._submitted_bytes >= node.config.vsr.eager_bytes
+        if many or not node.replica.is_primary:
+            # Enough for an op of their own; or the node will say why they cannot be proposed.
+            self._hand_over()
+        elif node.applied == node.replica.op:
+            wait = self._gathering.wait_ns(count, self._now())
+            if not wait or self._submitted_bytes >= WORTH_AN_OP_BYTES:
+                self._hand_over()
+            elif self._timer is None:
+                self._timer = self._loop.call_later(wait / 1e9, self._time_is_up)
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self._gathering.in_vain()
+        self._hand_over()
+
     def _hand_over(self) -> None:
+        """Have what waits proposed: it is one step, and one op."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         requests, self._submitted = self._submitted, []
+        self._submitted_bytes = 0
+        self._gathering.proposed(self._now())
+        self._on_its_way = True
         self._world.at_once(partial(self.post, SubmittedTogether(tuple(requests))))
 
     async def read_index(self, timeout_ms: int) -> None:
@@ -313,6 +364,8 @@ class Group:
     def stop(self) -> None:
         """Refuse everybody who still waits. What they asked for may yet be applied."""
         self.failed = True
+        if self._timer is not None:
+            self._timer.cancel()
         for token in list(self._waiting):
             self._resolve(token, Refused(EdgeCode.STOPPING, maybe_applied=True))
 
