@@ -14,7 +14,7 @@ import capnp
 
 from veritydb.client.connection import Connection, Lost
 from veritydb.client.convert import group_infos, node_status
-from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline
+from veritydb.client.deadline import DEFAULT_TIMEOUT_S, Deadline, Watch
 from veritydb.client.fresh import FreshIds
 from veritydb.client.pool import CannotConnect, Pool
 from veritydb.client.refusal import ASK_ANOTHER, TRY_AGAIN, Refusal, RefusedBy
@@ -53,6 +53,7 @@ class Core:
         self.pool = Pool(routing, dial, self.client)
         self.background: set[asyncio.Task[Any]] = set()
         """What runs ahead of what was asked for; ended with the client."""
+        self._watch = Watch()
         self._looking: dict[int, asyncio.Task[None]] = {}
         self._names: dict[str, str] = {}
 
@@ -81,6 +82,7 @@ class Core:
     async def close(self) -> None:
         """End everything."""
         self.pool.closed = True
+        self._watch.close()
         running = [*self._looking.values(), *self.background]
         for task in running:
             task.cancel()
@@ -146,26 +148,35 @@ class Core:
         """
         known = _Known(harmless)
         try:
-            async with asyncio.timeout(deadline.left):
-                while True:
-                    try:
-                        connection = await self._primary(group)
-                    except VerityError as error:
-                        raise known.ended(error) from None
-                    if connection is not None:
-                        known.in_flight = True
-                        try:
-                            return await self._tried(connection, attempt, deadline)
-                        except Lost:
-                            known.lost()
-                        except RefusedBy as error:
-                            known.refused(error.refusal)
-                            self._heed(group, connection, error.refusal, known.maybe)
-                        if once and known.maybe:
-                            raise OutcomeUnknown("the connection was lost before the answer came")
-                    await asyncio.sleep(known.pause())
+            async with asyncio.timeout(None) as call:
+                self._watch.begin(call, deadline)
+                try:
+                    return await self._primary_does(group, attempt, deadline, once, known)
+                finally:
+                    self._watch.end(call)
         except TimeoutError:
             raise known.gave_up(group) from None
+
+    async def _primary_does(
+        self, group: int, attempt: Attempt[T], deadline: Deadline, once: bool, known: "_Known"
+    ) -> T:
+        while True:
+            try:
+                connection = await self._primary(group)
+            except VerityError as error:
+                raise known.ended(error) from None
+            if connection is not None:
+                known.in_flight = True
+                try:
+                    return await self._tried(connection, attempt, deadline)
+                except Lost:
+                    known.lost()
+                except RefusedBy as error:
+                    known.refused(error.refusal)
+                    self._heed(group, connection, error.refusal, known.maybe)
+                if once and known.maybe:
+                    raise OutcomeUnknown("the connection was lost before the answer came")
+            await asyncio.sleep(known.pause())
 
     def _heed(self, group: int, connection: Connection, refusal: Refusal, maybe: bool) -> None:
         """Remember what a refusal tells, and raise if it is the last word."""

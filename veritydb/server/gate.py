@@ -36,8 +36,9 @@ class Gate(Joining):
 
     def resume_reading(self) -> None:
         """As the protocol asks for it; nothing happens while the gate is held."""
+        stopped = self._asked > ASKED_IN_VAIN
         self._asked = 0
-        if not self._held:
+        if stopped and not self._held:
             self._transport.resume_reading()
 
     def hold(self) -> None:
@@ -57,7 +58,8 @@ class Gate(Joining):
 
     def write(self, data: bytes) -> None:
         """Write soon: together with the rest of this pass of the loop."""
-        self._promised = max(0, self._promised - len(data))
+        if self._promised:
+            self._promised = max(0, self._promised - len(data))
         if self._waiting:
             self._admit()
         super().write(data)

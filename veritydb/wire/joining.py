@@ -21,6 +21,8 @@ class Joining:
         """Write to `transport`."""
         self._transport = transport
         self._loop = loop
+        # Asked for before everything that is written or read.
+        self.is_closing = transport.is_closing
         self._pieces: list[bytes] = []
         self._size = 0
         self._scheduled = False
@@ -43,9 +45,11 @@ class Joining:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on."""
+        """Go on, if it has stopped."""
+        stopped = self._asked > ASKED_IN_VAIN
         self._asked = 0
-        self._transport.resume_reading()
+        if stopped:
+            self._transport.resume_reading()
 
     # -- writing
 
@@ -77,7 +81,7 @@ class Joining:
         if not self._pieces:
             return
         pieces, self._pieces, self._size = self._pieces, [], 0
-        if not self._transport.is_closing():
+        if not self.is_closing():
             self._transport.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def write_eof(self) -> None:
