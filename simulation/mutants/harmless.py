@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     SAME: (
         "normal.py make_frame | never | len(proposals) == 1",
         "normal.py propose | always | busy",
-        "sessions.py _from | never | len(gone) == 1",
+        "sessions.py _from | never | new == old + 1",
         "sessions.py _from | never | new - old <= len(results)",
         "sessions.py _from | always | new - old <= len(results)",
         "log.py Log.durable | always | self._cuts",

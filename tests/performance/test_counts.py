@@ -96,4 +96,12 @@ def test_appends_to_many_streams_share_an_op(tmp_path: Path) -> None:
     cost = Cost(tmp_path, batch=1, lanes=64, rounds=10, streams=64)
     assert cost.requests >= 16
     assert cost.of["syncs"] <= 2 * NODES * SLACK
-    assert cost.of["python"] / cost.requests <= 470
+    assert cost.of["python"] / cost.requests <= 400
+
+
+def test_batches_of_many_clients_share_an_op(tmp_path: Path) -> None:
+    cost = Cost(tmp_path, batch=100, lanes=8, rounds=20, streams=8)
+    assert cost.requests >= 3
+    assert cost.of["syncs"] <= 2 * NODES * SLACK
+    assert cost.of["python"] / cost.requests <= 650
+    assert cost.of["system"] / cost.requests <= 17

@@ -54,24 +54,27 @@ class _Work:
         self.replaced: list[tuple[int, int]] = []
         assert state.op + 1 == frame.header.op
 
-    def entry(self, index: int, header: EntryHeader, start: int, end: int) -> Outcome:
-        """Apply one entry and return what became of it."""
+    def entry(self, index: int, header: EntryHeader, start: int, end: int) -> tuple[Outcome, bytes]:
+        """Apply one entry and return what became of it, and the record of that."""
         assert end - start == HEADER_BYTES + header.body_len
         if header.kind is Kind.REGISTER:
-            return self._register(header, index)
-        if header.kind is Kind.REPLACE_REPLICA:
-            return self._replace(header, index)
-        if not header.session:
-            return self._kernel(index, header, start, end)
-        seen = self.sessions.check(header)
-        if isinstance(seen, New):
+            outcome = self._register(header, index)
+        elif header.kind is Kind.REPLACE_REPLICA:
+            outcome = self._replace(header, index)
+        elif not header.session:
             outcome = self._kernel(index, header, start, end)
-            op = self.frame.header.op
-            self.sessions = self.sessions.record(header, op, encode(outcome))
-            return outcome
-        if isinstance(seen, Duplicate):
-            return self._again(decode(seen.outcome), header, index)
-        return self._outcome(seen.code, header, index)
+        else:
+            seen = self.sessions.check(header)
+            if isinstance(seen, New):
+                outcome = self._kernel(index, header, start, end)
+                record = encode(outcome)
+                self.sessions = self.sessions.record(header, self.frame.header.op, record)
+                return outcome, record
+            if isinstance(seen, Duplicate):
+                outcome = self._again(decode(seen.outcome), header, index)
+            else:
+                outcome = self._outcome(seen.code, header, index)
+        return outcome, encode(outcome)
 
     def _kernel(self, index: int, header: EntryHeader, start: int, end: int) -> Outcome:
         command = None
@@ -176,15 +179,17 @@ def apply_frame(
     work = _Work(state, frame, decode_command)
     headers: list[EntryHeader] = []
     outcomes: list[Outcome] = []
+    records: list[bytes] = []
     try:
         for index, (entry, start, end) in enumerate(split(frame.body, header.entry_count)):
             headers.append(entry)
-            outcomes.append(work.entry(index, entry, start, end))
+            outcome, record = work.entry(index, entry, start, end)
+            outcomes.append(outcome)
+            records.append(record)
     except BadEntry as error:
         # The edge refused to propose such bytes and hashes protect them since: nothing is left
         # to trust.
         raise Halted(f"op {header.op}: {error}") from error
-    records = [encode(outcome) for outcome in outcomes]
     assert len(records) == header.entry_count
     after = Applied(
         op=Op(header.op),

@@ -213,10 +213,15 @@ class Node:
         """Propose what is new and may be proposed; answer the rest."""
         accepted: list[tuple[int | None, Entry]] = []
         size = 0
+        leads = self.replica.is_primary
+        timed = leads and self.replica.log_time > 0
         for request in requests:
             token, entry = request.token, request.entry
             assert len(entry.data) == HEADER_BYTES + entry.header.body_len
-            if self._answered(token, entry.header, out):
+            if not leads:
+                out.append(self._not_primary(token))
+                continue
+            if self._answered(token, entry.header, timed, out):
                 continue
             if not self.replica.can_accept(size + len(entry.data), len(accepted) + 1):
                 mark("node.overloaded")
@@ -234,11 +239,11 @@ class Node:
         proposals = [vsr_events.Proposal(entry.data, entry.leaf) for _, entry in accepted]
         self._feed(vsr_events.Proposed(tuple(proposals)), out)
 
-    def _answered(self, token: int, header: EntryHeader, out: list[Effect]) -> bool:
-        """Whether a request has its answer already, or waits for that of its first sending."""
-        if not self.replica.is_primary:
-            out.append(self._not_primary(token))
-            return True
+    def _answered(self, token: int, header: EntryHeader, timed: bool, out: list[Effect]) -> bool:
+        """Whether a request has its answer already, or waits for that of its first sending.
+
+        `timed`: there is a time that it could be stamped with.
+        """
         if header.session:
             seen = self.state.sessions.check(header)
             if isinstance(seen, Duplicate):
@@ -256,7 +261,7 @@ class Node:
             if self._waiters.join(token, header):
                 mark("node.repeat_waits_too")
                 return True
-        if not self.replica.log_time:
+        if not timed:
             # It would wait for as long as the clocks disagree, or until they reach log time.
             mark("node.refused_for_clocks")
             out.append(Refuse(token, RefuseReason.CLOCK, retry_after_ms=RETRY_MS))

@@ -1,7 +1,6 @@
 """Fairness between tenants: nobody fills the queue of a group alone while others wait for it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from veritydb.server.refusals import Refused
 from veritydb.types.errors import EdgeCode
@@ -21,8 +20,7 @@ class Shares:
         self._entries = 0
         self._bytes = 0
 
-    @contextmanager
-    def of(self, tenant: int, size: int) -> Iterator[None]:
+    def of(self, tenant: int, size: int) -> "Share":
         """Enter this around a request of a tenant. Raises Refused beyond its share."""
         mine = self._tenants.setdefault(tenant, [0, 0])
         count = len(self._tenants)
@@ -35,16 +33,36 @@ class Shares:
                 retry_after_ms=RETRY_MS,
                 limit=PENDING_ENTRIES_MAX,
             )
-        mine[0] += 1
+        return Share(self, tenant, size)
+
+    def add(self, tenant: int, count: int, size: int) -> None:
+        """Count what a tenant has under way from now on, or no more."""
+        mine = self._tenants.setdefault(tenant, [0, 0])
+        mine[0] += count
         mine[1] += size
-        self._entries += 1
+        self._entries += count
         self._bytes += size
-        try:
-            yield
-        finally:
-            mine[0] -= 1
-            mine[1] -= size
-            self._entries -= 1
-            self._bytes -= size
-            if not mine[0]:
-                self._tenants.pop(tenant, None)
+        if not mine[0]:
+            del self._tenants[tenant]
+
+
+class Share:
+    """One request of a tenant while it is under way."""
+
+    __slots__ = ("_shares", "_size", "_tenant")
+
+    def __init__(self, shares: Shares, tenant: int, size: int) -> None:
+        self._shares = shares
+        self._tenant = tenant
+        self._size = size
+
+    def __enter__(self) -> None:
+        self._shares.add(self._tenant, 1, self._size)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._shares.add(self._tenant, -1, -self._size)

@@ -20,6 +20,7 @@ import struct
 from collections.abc import Iterator
 from enum import IntEnum
 from hashlib import sha256
+from itertools import starmap
 
 import msgspec
 from crc32c import crc32c
@@ -203,7 +204,7 @@ def part_table(body: bytes | memoryview, parts: int) -> tuple[PartInfo, ...]:
     """Read the part table at the start of a body. Raises BadEntry if it is cut short."""
     if len(body) < parts * PART_BYTES:
         raise BadEntry("part table is cut short")
-    return tuple(PartInfo(*PART.unpack_from(body, at * PART_BYTES)) for at in range(parts))
+    return tuple(starmap(PartInfo, PART.iter_unpack(body[: parts * PART_BYTES])))
 
 
 def pack_part(part: PartInfo) -> bytes:
@@ -220,10 +221,10 @@ def check_parts(body: bytes | memoryview, header: EntryHeader) -> None:
             raise BadEntry("an append without parts")
         return
     table = part_table(body, header.parts)
-    size = sum(part.descriptor_len + part.events_len for part in table)
+    size = sum([part.descriptor_len + part.events_len for part in table])
     if size + header.parts * PART_BYTES != len(body):
         raise BadEntry("the parts do not fill the body")
-    if sum(part.events for part in table) != header.events:
+    if sum([part.events for part in table]) != header.events:
         raise BadEntry("the parts do not hold the events the header counts")
 
 

@@ -119,4 +119,4 @@ def decode(data: bytes | memoryview, at: int = 0) -> Outcome:
 
 def chain(head: bytes, records: Sequence[bytes]) -> bytes:
     """Return the chain head after one op whose entries yielded `records`."""
-    return sha256(head + b"".join(sha256(record).digest() for record in records)).digest()
+    return sha256(head + b"".join([sha256(record).digest() for record in records])).digest()
