@@ -247,15 +247,16 @@ class Group:
             # the pause, an entry would seem to come from the future, and be refused for it.
             self.tick()
         token, future = self._wait(timeout_ms)
-        if not self._looking:
-            # Together with all that comes in this pass of the loop.
-            self._looking = True
-            self._loop.call_soon(self._look)
         self._submitted.append(Submitted(token, entry))
         self._submitted_bytes += len(entry.data)
         gathering = self._gathering
         gathering.calls += 1
         gathering.most = max(gathering.most, gathering.calls)
+        # While others are on their way, or waited for, only enough is a reason to look.
+        waits = self._on_its_way or self._timer is not None
+        enough = len(self._submitted) >= gathering.most
+        if not waits or enough or self._submitted_bytes >= WORTH_AN_OP_BYTES:
+            self._look_soon()
         try:
             answer = await future
         finally:
@@ -264,6 +265,12 @@ class Group:
             raise answer
         outcome: Outcome = answer
         return outcome
+
+    def _look_soon(self) -> None:
+        """Look at what waits together with all that comes in this pass of the loop."""
+        if not self._looking:
+            self._looking = True
+            self._loop.call_soon(self._look)
 
     def _look(self) -> None:
         """Hand over what waits, unless more should share its op."""
@@ -295,8 +302,10 @@ class Group:
         requests, self._submitted = self._submitted, []
         self._submitted_bytes = 0
         self._gathering.proposed(self._now())
-        self._on_its_way = True
         self._world.at_once(partial(self.post, SubmittedTogether(tuple(requests))))
+        replica = self.node.replica
+        # Not so if all were answered or refused at once.
+        self._on_its_way = replica.op > self.node.applied or replica.pending_entries > 0
 
     async def read_index(self, timeout_ms: int) -> None:
         """Wait until what was committed when this was called is applied here. Raises Refused."""
