@@ -20,7 +20,7 @@ struct GroupStatus {
 
 # How often something held the node's loop up for how long, since its start.
 struct Pauses {
-  what @0 :Text;              # turn, late, snapshot, collector: see the manual
+  what @0 :Text;              # turn, work, late, snapshot, collector: see the manual
   longestUs @1 :UInt64;
   counts @2 :List(UInt64);    # up to 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000 ms, and longer
 }

@@ -91,8 +91,12 @@ class Process:
             with self.loop.running():
                 machine = SimMachine(self)
                 self.server = NodeServer(
-                    *(self.home.config, self.name, self.home.directory(), log, self.fatal),
-                    *(None, machine),
+                    self.home.config,
+                    self.name,
+                    self.home.directory(),
+                    log,
+                    self.fatal,
+                    machine,
                 )
             with self._scope:
                 await self.server.run(self._started)

@@ -1,6 +1,7 @@
 """Snapshots: the same state again, in small slices, and nothing else is taken for one."""
 
 from itertools import pairwise
+from sys import getrefcount
 
 import msgspec
 import pytest
@@ -14,6 +15,9 @@ from veritydb.kernel.snapshot import CHUNK_ITEMS, BadSnapshot, Loader, chunks, d
 from veritydb.kernel.state import genesis
 from veritydb.types.limits import RETENTION_RUNS_MAX, SECOND_NS
 from veritydb.types.retention import Retention
+
+# In a list, as the loop's variable, and as an argument.
+ALONE = 3
 
 
 def test_an_empty_state() -> None:
@@ -61,6 +65,27 @@ def test_the_state_may_move_on_while_it_is_written() -> None:
     group.create("t")
     assert load([first, *writing]) == frozen
     assert digest(frozen) == before != digest(group.state)
+
+
+def test_what_was_written_is_let_go_of_piece_by_piece() -> None:
+    """All at once at the end, a million streams would hold up everybody for a tenth of a second."""
+    group = Group()
+    for n in range(2 * CHUNK_ITEMS):
+        group.append(group.create(f"s{n}"), origin=(n + 1).to_bytes(16, "big"))
+    names = [stream.info.name for stream in group.state.streams.records.values()]
+    keys = [origin.key for origin in group.state.streams.origins.values()]
+    writing = chunks(group.state)
+    del group
+    held = []
+    for _ in range(1 + 4):
+        next(writing)
+        held.append([sum(getrefcount(one) > ALONE for one in ones) for ones in (names, keys)])
+    # One of the two is still in the variable of a loop.
+    assert held[0][0] == len(names) and held[-1][0] == 0
+    streams, origins = (list(one) for one in zip(*held, strict=True))
+    assert all(before - after <= CHUNK_ITEMS + 1 for before, after in pairwise(streams))
+    assert all(before - after <= CHUNK_ITEMS + 1 for before, after in pairwise(origins))
+    assert not any(writing) and origins[-1] <= 1
 
 
 def test_missing_or_surplus_chunks_are_refused() -> None:

@@ -55,6 +55,12 @@ class Site:
         self.start()
 
     def start(self) -> None:
+        self.reopen()
+        for _ in range(10):
+            self.tick()
+
+    def reopen(self) -> None:
+        """A node from what the disk holds, to which nothing has happened yet."""
         self.store, recovered = Store.open(self.disk, IDENTITY)
         ref = recovered.superblock.snapshot
         config = NodeConfig(
@@ -70,8 +76,6 @@ class Site:
         self.refusals: dict[int, Refuse] = {}
         self.runs: list[Run] = []
         self.halted: str | None = None
-        for _ in range(10):
-            self.tick()
 
     def tick(self) -> None:
         self.now += 10 * MS_NS

@@ -1,5 +1,7 @@
 """A node does what was agreed on, once, and remembers it."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
@@ -37,6 +39,7 @@ from veritydb.types.limits import (
 )
 from veritydb.types.merkle import NO_HASH
 from veritydb.types.outcome import Code
+from veritydb.vsr.commit import ENTRIES_PER_STEP
 from veritydb.vsr.events import Tick
 from veritydb.wire import log
 
@@ -306,3 +309,31 @@ def test_a_snapshot_needs_no_record_that_may_have_rotted() -> None:
     opened(site)
     assert site.halted is None
     assert site.store.superblock.snapshot.op > 0
+
+
+class Watched(Site):
+    """Writes down how many entries were applied after each tick."""
+
+    def start(self) -> None:
+        self.applied = [0]
+        super().start()
+
+    def tick(self) -> None:
+        super().tick()
+        self.applied.append(self.node.entries)
+
+
+def test_after_a_start_what_waits_is_applied_some_at_each_tick() -> None:
+    """Applied in one go, all else that arrives would wait for it."""
+    site = Watched()
+    _, stream = opened(site)
+    together = ENTRIES_PER_STEP // 2
+    for _ in range(6):
+        requests = [Submitted(at, append(stream, b"x")) for at in range(100, 100 + together)]
+        site.step(SubmittedTogether(tuple(requests)))
+    entries = site.node.entries
+    site.start()
+    steps = [after - before for before, after in pairwise(site.applied)]
+    assert site.applied[-1] == entries
+    assert ENTRIES_PER_STEP <= max(steps) < ENTRIES_PER_STEP + together
+    assert sum(step > 0 for step in steps) == 3

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -46,20 +47,36 @@ def test_a_turn_that_takes_long_is_seen() -> None:
     assert pauses.turn.longest_ns >= 6 * MS_NS
 
 
+def test_a_turn_that_only_waits_is_no_work() -> None:
+    async def wait() -> None:
+        pauses.forget()
+        asyncio.get_running_loop().call_soon(threading.Event().wait, 0.02)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    pauses = Pauses()
+    run_timed(wait(), pauses)
+    assert pauses.turn.longest_ns > pauses.work.longest_ns
+    assert sum(pauses.turn.counts) == sum(pauses.work.counts)
+
+
+def test_at_the_end_of_each_turn_it_is_told_what_was_worked() -> None:
+    told: list[int] = []
+
+    async def turns() -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    run_timed(turns(), Pauses(), lambda worked: bool(told.append(worked)))
+    assert len(told) >= 5 and told == sorted(told)
+
+
 @pytest.fixture
 def leash() -> Iterator[Collector]:
     one = Collector(Histogram())
     yield one
     gc.unfreeze()
     gc.enable()
-
-
-def test_many_new_objects_are_looked_at_before_it_is_time(leash: Collector) -> None:
-    leash.turn()
-    kept = gc.get_freeze_count()
-    held = [[at] for at in range(collector.SOON_OBJECTS)]
-    leash.turn()
-    assert gc.get_freeze_count() >= kept + len(held)
 
 
 class Cycle:
@@ -69,13 +86,19 @@ class Cycle:
         self.me = self
 
 
-@pytest.mark.parametrize("others", [0, collector.SEEN_OBJECTS_MAX])
-def test_so_many_that_looking_would_take_long_are_kept_unseen(
-    leash: Collector, others: int
+@pytest.mark.parametrize("worked", [0, collector.EVERY_NS, collector.UNSEEN_NS + 1])
+def test_it_collects_after_some_work_but_not_what_a_very_long_turn_left(
+    leash: Collector, worked: int
 ) -> None:
-    held = [[at] for at in range(others)]
     there = weakref.ref(Cycle())
-    for _ in range(collector.SOON_OBJECTS):
-        held.append([])
-    leash.turn()
-    assert (there() is not None) == (others > 0)
+    frozen = gc.get_freeze_count()
+    assert leash.turn(leash._seen + worked) == (worked > 0)
+    assert (there() is None) == (worked == collector.EVERY_NS)
+    assert (gc.get_freeze_count() > frozen) == (worked > 0)
+
+
+def test_what_it_has_seen_is_not_looked_at_again(leash: Collector) -> None:
+    held = [[at] for at in range(100)]
+    leash.turn(leash._seen + collector.EVERY_NS)
+    assert not any(one is held[0] for one in gc.get_objects())
+    assert not leash.turn(leash._seen)

@@ -163,7 +163,7 @@ def test_without_agreement_on_time_nothing_is_proposed() -> None:
     group.run(7_000)
     if group.primary() is primary:
         assert not primary.live.can_accept(1)
-        assert not primary.live.clock_ok
+        assert not primary.live.log_time
 
 
 def test_a_lost_prepare_is_fetched() -> None:

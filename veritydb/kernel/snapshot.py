@@ -18,7 +18,7 @@ from veritydb.kernel.state import KERNEL_VERSION, KernelState
 from veritydb.policy.placement import Directory, placement_of, region_name
 from veritydb.policy.state import Rules, in_force
 from veritydb.streams import timers
-from veritydb.streams.batches import Batches, Generation, Span
+from veritydb.streams.batches import Batches, Generation, Ids, Span
 from veritydb.streams.state import (
     Origin,
     OriginRun,
@@ -95,50 +95,73 @@ class OriginRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 def chunks(state: KernelState) -> Iterator[bytes]:
-    """Encode a state, one slice at a time. The state cannot change meanwhile: it is persistent."""
+    """Encode a state, one slice at a time. The state cannot change meanwhile: it is persistent.
+
+    What has been encoded is let go of piece by piece, and what need not be encoded at once. While
+    this goes on the state lives on and takes the place of what is held here: all of that, freed
+    together at the end, would hold up everybody for as long as many slices take.
+    """
     streams = state.streams
     generations = streams.batches.generations
-    yield msgspec.msgpack.encode(
-        Head(
-            format=FORMAT,
-            kernel=state.kernel,
-            group=state.group,
-            directory=state.directory.groups,
-            policy_version=state.policy.version,
-            rules=state.policy.rules,
-            streams=streams.created,
-            origins=len(streams.origins),
-            forgotten=streams.batches.forgotten,
-            generations=tuple((g.first_at, g.until, len(g.ids)) for g in generations),
-        )
+    head = Head(
+        format=FORMAT,
+        kernel=state.kernel,
+        group=state.group,
+        directory=state.directory.groups,
+        policy_version=state.policy.version,
+        rules=state.policy.rules,
+        streams=streams.created,
+        origins=len(streams.origins),
+        forgotten=streams.batches.forgotten,
+        generations=tuple((g.first_at, g.until, len(g.ids)) for g in generations),
     )
+    # From a copy that changes, what is taken out is freed as soon as nobody else has it.
+    return _chunks(
+        head,
+        streams.records.mutate(),
+        streams.retained.mutate(),
+        streams.origins.mutate(),
+        [generation.ids for generation in reversed(generations)],
+    )
+
+
+def _chunks(
+    head: Head,
+    records: "immutables.MapMutation[int, Stream]",
+    retained: "immutables.MapMutation[int, Retained]",
+    origins: "immutables.MapMutation[int, Origin]",
+    generations: list[Ids],
+) -> Iterator[bytes]:
+    """Encode what is handed over, and hold nothing that has been encoded."""
+    yield msgspec.msgpack.encode(head)
     rows: list[StreamRow] = []
     weight = 0
-    for counter in range(1, streams.created + 1):
-        rows.append(_stream_row(streams, stream_id(streams.group, counter)))
+    for counter in range(1, head.streams + 1):
+        number = stream_id(GroupId(head.group), counter)
+        rows.append(_stream_row(records.pop(number), retained.pop(number, None)))
         # A stream with retention may be as much work as fifty without.
         weight += 1 + len(rows[-1].runs) // 4
-        if weight >= CHUNK_ITEMS or counter == streams.created:
+        if weight >= CHUNK_ITEMS or counter == head.streams:
             yield msgspec.msgpack.encode(rows)
             rows, weight = [], 0
-    for start in range(0, len(streams.origins), CHUNK_ITEMS):
-        numbers = range(start, min(start + CHUNK_ITEMS, len(streams.origins)))
-        yield msgspec.msgpack.encode([_origin_row(streams.origins[n]) for n in numbers])
-    for generation in generations:
+    assert not records and not retained
+    for start in range(0, head.origins, CHUNK_ITEMS):
+        numbers = range(start, min(start + CHUNK_ITEMS, head.origins))
+        yield msgspec.msgpack.encode([_origin_row(origins.pop(n)) for n in numbers])
+    assert not origins
+    while generations:
+        ids = generations.pop()
         # The order of a map of bytes differs between processes.
-        keys = sorted(generation.ids)
+        keys = sorted(ids)
         assert keys, "an empty generation is never made"
         for start in range(0, len(keys), CHUNK_ITEMS):
-            yield msgspec.msgpack.encode(
-                [_batch_row(key, generation.ids[key]) for key in keys[start : start + CHUNK_ITEMS]]
-            )
+            part = keys[start : start + CHUNK_ITEMS]
+            yield msgspec.msgpack.encode([_batch_row(key, ids[key]) for key in part])
 
 
-def _stream_row(streams: Streams, number: StreamId) -> StreamRow:
-    stream = streams.records[number]
+def _stream_row(stream: Stream, kept: Retained | None) -> StreamRow:
     info = stream.info
-    assert info.id == number
-    kept = streams.retained.get(number)
+    assert stream.floor <= stream.next
     runs = kept.runs if kept is not None else ()
     bounds = info.retention
     return StreamRow(

@@ -64,13 +64,20 @@ def fresh(kernel: KernelState, replicas: int) -> Applied:
 
 
 def chunks(state: Applied) -> Iterator[bytes]:
-    """Encode a state piece by piece; each piece is made when it is asked for."""
+    """Encode a state piece by piece; each piece is made when it is asked for.
+
+    Of the state nothing is held but what is still to be encoded.
+    """
     assert len(state.members) in REPLICA_COUNTS
     meta = Meta(FORMAT, state.op, state.time, state.entries, state.outcomes, state.members)
+    return _pieces(meta, kernel_snapshot.chunks(state.kernel), state.sessions.encode())
+
+
+def _pieces(meta: Meta, kernel: Iterator[bytes], sessions: Iterator[bytes]) -> Iterator[bytes]:
     yield msgspec.msgpack.encode(meta)
-    for chunk in kernel_snapshot.chunks(state.kernel):
+    for chunk in kernel:
         yield KERNEL + chunk
-    for chunk in state.sessions.encode():
+    for chunk in sessions:
         yield SESSIONS + chunk
 
 

@@ -11,17 +11,18 @@ import time
 
 from veritydb.server.pauses import Histogram
 
-# Often, so that there is little to look at. What is kept because it was looked at too soon costs
+# How much is young follows from how much the loop has worked: what the collector counts says less,
+# since whatever is freed makes that count smaller. To look at all that two milliseconds leave takes
+# a few tenths, and less than it would later. What is kept because it was looked at too soon costs
 # nothing: requests leave no cycles behind.
-EVERY_NS = 100_000_000
-# One or two milliseconds' worth: then it is time, whatever the clock says.
-SOON_OBJECTS = 2_000
-# More come between two turns only where a whole state is loaded, and that holds no cycles.
-SEEN_OBJECTS_MAX = 40_000
+EVERY_NS = 2_000_000
+# So much in one turn, and looking at what it left would hold the loop up for as long as the turn
+# did. There is such a turn where a whole state is loaded, and that holds no cycles.
+UNSEEN_NS = 30_000_000
 
 
 class Collector:
-    """Call `turn` often, on the loop's thread."""
+    """Call `turn` after each turn of the loop, on its thread."""
 
     def __init__(self, took: Histogram) -> None:
         """Take the collector over from Python. `took` is where its runs are counted."""
@@ -29,17 +30,21 @@ class Collector:
         gc.collect()
         gc.freeze()
         self._took = took
-        self._next = time.monotonic_ns() + EVERY_NS
+        self._seen = time.thread_time_ns()
 
-    def turn(self) -> None:
-        """Collect what is young, if it is time."""
-        young = gc.get_count()[0]
-        now = time.monotonic_ns()
-        if now < self._next and young < SOON_OBJECTS:
-            return
-        if young <= SEEN_OBJECTS_MAX:
-            gc.collect()
+    def turn(self, worked: int) -> bool:
+        """Collect what is young, if the loop has done much since; whether that was so.
+
+        `worked` is the processor time that the loop's thread has used so far.
+        """
+        since = worked - self._seen
+        if since < EVERY_NS:
+            return False
+        began = time.monotonic_ns()
+        if since <= UNSEEN_NS:
+            # What is older is frozen, so there is only the youngest generation.
+            gc.collect(0)
         gc.freeze()
-        after = time.monotonic_ns()
-        self._took.add(after - now)
-        self._next = after + EVERY_NS
+        self._seen = worked
+        self._took.add(time.monotonic_ns() - began)
+        return True

@@ -116,6 +116,7 @@ class Group:
         self._on_its_way = False
         self._timer: asyncio.TimerHandle | None = None
         self._stepping = False
+        self._going_on = False
         self._tokens = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._buckets: dict[int, list[int]] = {}
@@ -162,8 +163,17 @@ class Group:
             if self._on_its_way and applied == self.node.replica.op:
                 self._on_its_way = False
                 self._gathering.ended(self._now())
+            if self.node.replica.left and not self._going_on:
+                self._going_on = True
+                self._loop.call_soon(self._go_on)
         if self._submitted and not self._looking:
             self._look()
+
+    def _go_on(self) -> None:
+        """A step applies only so much, so that all else has its turn in between."""
+        self._going_on = False
+        if not self.failed:
+            self.tick()
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         world = self._world

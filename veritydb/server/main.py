@@ -93,8 +93,7 @@ async def run_node(
     """Run a node on this loop until it is told to stop."""
     loop = asyncio.get_running_loop()
     part = config.node(name)
-    collector = Collector(pauses.collector)
-    server = NodeServer(config, name, data, log, ending(log), collector, machine, pauses)
+    server = NodeServer(config, name, data, log, ending(log), machine, pauses)
     listening: list[asyncio.Server] = []
 
     async def main(_stop: Callable[[], None]) -> None:
@@ -141,12 +140,13 @@ def serve(config: Config, name: str, path: Path, machine: Machine = MACHINE) -> 
     log.info("starting", pid=os.getpid(), cluster=config.cluster_id.hex(), region=data.stamp.region)
 
     pauses = Pauses()
+    collector = Collector(pauses.collector)
 
     async def main() -> None:
         await capnp.run(run_node(config, name, data, log, machine, pauses))
 
     try:
-        run_timed(main(), pauses)
+        run_timed(main(), pauses, collector.turn)
     except* StartError as group:
         raise first_of(group) from None
     return EXIT_OK

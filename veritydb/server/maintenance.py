@@ -105,7 +105,8 @@ def look_at_some(one: Hosted, first: int) -> tuple[list[int], int]:
 async def watch_disk(ones: list[Hosted], machine: Machine, path: str, reserve_mib: int) -> None:
     """Make the node read-only while the disk is short of space, and not for longer."""
     while True:
-        short = machine.free_bytes(path) < reserve_mib * MIB
+        # A disk that is busy may let this wait.
+        short = await machine.work(partial(machine.free_bytes, path)) < reserve_mib * MIB
         for one in ones:
             if short != one.full:
                 one.log.warning("disk.short" if short else "disk.enough")

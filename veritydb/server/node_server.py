@@ -14,7 +14,6 @@ from veritydb.kernel.state import genesis
 from veritydb.node.config import NodeConfig
 from veritydb.node.state import BadSnapshot
 from veritydb.policy.placement import Directory
-from veritydb.server.collector import Collector
 from veritydb.server.config import Config, GroupPart
 from veritydb.server.datadir import DataDir, identity
 from veritydb.server.edge import Edge
@@ -52,21 +51,18 @@ class NodeServer:
         data: DataDir,
         log: Log,
         fatal: Fatal,
-        collector: Collector | None = None,
         machine: Machine = MACHINE,
         pauses: Pauses | None = None,
     ) -> None:
         """`fatal` ends this process or, where it is not ours to end, this node. Any thread.
 
-        Without a `collector` the process collects its garbage as it likes. `pauses` are those of
-        the loop, where somebody counts its turns.
+        `pauses` are those of the loop, where somebody counts its turns.
         """
         self.config = config
         self.name = name
         self.log = log
         self._data = data
         self._fatal = fatal
-        self._collector = collector
         self._machine = machine
         self._pauses = pauses or Pauses()
         self._loop = asyncio.get_running_loop()
@@ -147,8 +143,6 @@ class NodeServer:
         self._ticking = self._loop.call_at(self._due, self._tick)
         for one in self.hosted.values():
             one.tick()
-        if self._collector is not None:
-            self._collector.turn()
 
     # -- the life of a node, under Trio
 

@@ -1,6 +1,8 @@
-"""How long the node's loop was held up, and by what. Always on: a turn costs two looks at a clock.
+"""How long the node's loop was held up, and by what. Always on: three looks at a clock per turn.
 
     turn       one turn of the loop: from what had arrived until it looks again for more
+    work       the processor time of one turn: a turn that was much longer waited for a processor,
+               or for another thread of this process
     late       a tick that came later than it was due: a turn, another thread, or no processor
     snapshot   one slice of making a snapshot, or of letting go of what a peer's took the place of
     collector  one run of the garbage collector
@@ -12,7 +14,7 @@ import asyncio
 import selectors
 import time
 from bisect import bisect_left
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,6 +51,7 @@ class Pauses:
     def __init__(self) -> None:
         """Begin with nothing."""
         self.turn = Histogram()
+        self.work = Histogram()
         self.late = Histogram()
         self.snapshot = Histogram()
         self.collector = Histogram()
@@ -66,25 +69,38 @@ class Pauses:
 class TimedSelector(selectors.DefaultSelector):
     """What a loop waits with; tells how long the loop did something else in between."""
 
-    def __init__(self, turns: Histogram) -> None:
-        """`turns` is where it counts."""
+    def __init__(self, pauses: Pauses, rest: Callable[[int], bool] | None) -> None:
+        """Made on the loop's thread. `rest` is called at the end of each turn."""
         super().__init__()
-        self._add = turns.add
-        self._woke = time.monotonic_ns()
+        self._turn, self._work = pauses.turn.add, pauses.work.add
+        self._rest = rest
+        self._woke, self._worked = time.monotonic_ns(), time.thread_time_ns()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait as ever."""
-        self._add(time.monotonic_ns() - self._woke)
+        worked = time.thread_time_ns()
+        if self._rest is not None and self._rest(worked):
+            worked = time.thread_time_ns()
+        self._turn(time.monotonic_ns() - self._woke)
+        self._work(worked - self._worked)
+        # To wait takes next to no processor time: that goes with the next turn.
+        self._worked = worked
         found = super().select(timeout)
         self._woke = time.monotonic_ns()
         return found
 
 
-def run_timed(main: Coroutine[Any, Any, T], pauses: Pauses) -> T:
-    """As `asyncio.run`, on a loop whose turns are timed."""
+def run_timed(
+    main: Coroutine[Any, Any, T], pauses: Pauses, rest: Callable[[int], bool] | None = None
+) -> T:
+    """As `asyncio.run`, on a loop whose turns are timed.
+
+    `rest` is called at the end of each turn, with the processor time used so far; it says whether
+    it used more.
+    """
 
     def loop() -> asyncio.AbstractEventLoop:
-        return asyncio.SelectorEventLoop(TimedSelector(pauses.turn))
+        return asyncio.SelectorEventLoop(TimedSelector(pauses, rest))
 
     with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(main)

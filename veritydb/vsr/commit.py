@@ -8,8 +8,9 @@ from veritydb.vsr.effects import Commit, ReadFrames
 from veritydb.vsr.log import FRAMES_KEPT_BYTES
 from veritydb.vsr.state import Purpose, State
 
-# A step must not hold up whoever waits for the next one.
-COMMITS_PER_STEP = 128
+# A step must not hold up whoever waits for the next one: it ends with the op that makes it so many
+# entries, which take one or two milliseconds to apply.
+ENTRIES_PER_STEP = 32
 READ_OPS_MAX = 256
 BACKLOG_OPS_MAX = 1_024
 BACKLOG_BYTES_MAX = 96 * MIB
@@ -24,24 +25,29 @@ def backlog(s: State) -> bool:
 
 
 def advance(s: State) -> None:
-    """Emit what can be emitted; ask the disk for frames that are no longer remembered."""
+    """Emit what can be emitted; ask the disk for frames that are no longer remembered.
+
+    What one step leaves is for the next tick. If each message went on with it, those that arrive
+    together would make one long turn of all their steps.
+    """
     known = s.certain
     if s.commit < known:
         known = min(known, s.log.durable)
-    if s.commit >= known:
+    if s.commit >= known or s.left:
         return
-    limit = min(known, s.commit + COMMITS_PER_STEP)
     frames = s.log.frames
-    assert limit <= s.log.head
-    while s.commit < limit:
+    entries = 0
+    assert known <= s.log.head
+    while s.commit < known and entries < ENTRIES_PER_STEP:
         frame = frames.get(s.commit + 1)
         if frame is None:
             _read(s, known)
             break
         s.commit = frame.header.op
+        entries += max(1, frame.header.entry_count)
         s.out.append(Commit(frame))
-    assert s.commit <= limit
-    assert s.applied_op <= s.commit
+    s.left = s.commit < known and entries >= ENTRIES_PER_STEP
+    assert s.applied_op <= s.commit <= known
     s.log.prune(s.commit)
 
 

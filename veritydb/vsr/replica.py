@@ -161,11 +161,6 @@ class Replica:
         return self._s.pending_bytes
 
     @property
-    def clock_ok(self) -> bool:
-        """Whether a quorum of clocks agrees with ours; without that no op gets a time."""
-        return self._s.clock.synchronised
-
-    @property
     def log_time(self) -> int:
         """What an op proposed now would be stamped with, or 0 while there is no agreed time."""
         last = self._s.log.header(self._s.log.head)
@@ -182,6 +177,11 @@ class Replica:
         """(after, up to): the ops of the log that a peer's snapshot stands for so far; (0, 0)."""
         work = self._s.backfill
         return (work.floor, work.proof.op) if work is not None else (Op(0), Op(0))
+
+    @property
+    def left(self) -> bool:
+        """Whether more waits to be applied than one step may: the next tick should come soon."""
+        return self._s.left
 
     @property
     def giving(self) -> bool:
@@ -277,6 +277,7 @@ def _settle(s: State) -> None:
 
 def _on_tick(s: State, event: events.Tick) -> None:
     """Look at every timer."""
+    s.left = False
     gap = event.mono - s.now
     assert gap >= 0
     if s.now == 0 or gap > ASLEEP_NS:

@@ -178,13 +178,12 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
         return first, Sessions(table.finish(), total)
 
     def encode(self) -> Iterator[bytes]:
-        """Yield the chunks of a snapshot; the same for the same sessions."""
-        clients = sorted(self.table)
+        """Yield the chunks of a snapshot; the same for the same sessions.
+
+        Of these sessions nothing is held but what is still to be encoded.
+        """
         assert self.results >= 0
-        for start in range(0, len(clients), SESSIONS_PER_CHUNK):
-            part = clients[start : start + SESSIONS_PER_CHUNK]
-            yield msgspec.msgpack.encode([_row(client, self.table[client]) for client in part])
-        assert len(clients) == len(self.table)
+        return _encode(sorted(self.table), self.table.mutate())
 
     @staticmethod
     def decode(chunks: Iterable[bytes]) -> "Sessions":
@@ -206,6 +205,15 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
                 total += len(row.results)
         assert total >= 0
         return Sessions(immutables.Map(table), total)
+
+
+def _encode(
+    clients: list[bytes], table: "immutables.MapMutation[bytes, Session]"
+) -> Iterator[bytes]:
+    for start in range(0, len(clients), SESSIONS_PER_CHUNK):
+        part = clients[start : start + SESSIONS_PER_CHUNK]
+        yield msgspec.msgpack.encode([_row(client, table.pop(client)) for client in part])
+    assert not table
 
 
 def _row(client: bytes, session: Session) -> Row:

@@ -127,6 +127,8 @@ class State:
         self.given_at = 0
         self.backfill = backfill_of(recovered)
         self.commit: Op = block.snapshot.op
+        # More was there to be emitted than one step may: the next tick goes on.
+        self.left = False
         self.applied_op: Op = block.snapshot.op
         self.applied_head = block.snapshot.outcomes if block.snapshot.op else NO_HASH
         top = self.log.header(self.log.head)
