@@ -64,8 +64,10 @@ def test_the_writer_does_not_wait_for_the_sync_of_a_snapshot(tmp_path: Path) -> 
         wrote = threading.Event()
         writer.put(wrote.set)
         assert await asyncio.to_thread(wrote.wait, PATIENCE)
+        assert writer.crowded
         slow.told.set()
         event = await asyncio.wait_for(done, PATIENCE)
+        assert not writer.crowded
         writer.close()
         assert isinstance(event, SnapshotWritten)
         return event

@@ -110,6 +110,18 @@ def test_on_a_slow_disk_nothing_is_written_here(tmp_path: Path) -> None:
     assert not loop.here
 
 
+def test_while_a_snapshot_is_written_nothing_is_written_here(tmp_path: Path) -> None:
+    """A sync may then take as long as that of many megabytes, and the loop would wait for it."""
+    loop, log = Loop(tmp_path), log_of(ENOUGH)
+    count = loop.written_one_by_one(log, lambda: len(loop.here) > 1)
+    loop.here.clear()
+    loop.there.clear()
+    loop.writer.crowded = True
+    loop.written_one_by_one(log[count : count + 20], lambda: False)
+    loop.close()
+    assert len(loop.there) == 20 and not loop.here
+
+
 def test_what_is_large_or_not_alone_is_left_to_the_writers_thread(tmp_path: Path) -> None:
     loop, log = Loop(tmp_path), log_of(ENOUGH)
     count = loop.written_one_by_one(log, lambda: len(loop.here) > 1)

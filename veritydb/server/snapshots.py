@@ -62,6 +62,7 @@ class SnapshotTask:
 
     def start(self) -> None:
         """Begin, soon."""
+        self._writer.crowded = True
         self._writer.put(self._begin)
         self._slices.go_on()
 
@@ -126,6 +127,9 @@ class SnapshotTask:
             self._given_up()
             if last:
                 return SnapshotAbandoned()
+        finally:
+            if last:
+                self._writer.crowded = False
         self._loop.call_soon_threadsafe(self._written, sum(map(len, chunks)))
         return None
 

@@ -70,6 +70,8 @@ class Writer:
         `here` all is written on the writer's thread.
         """
         self.full = False
+        # A snapshot is being written, and a sync may take as long as that of many megabytes.
+        self.crowded = False
         self._store = store
         self._deliver = deliver
         self._failed = failed
@@ -94,7 +96,8 @@ class Writer:
         thread for each would cost more than writing them.
         """
         self._queue.append(write)
-        here = self._here if self._idle and self._took_ns < self._quick_ns else None
+        quick = self._took_ns < self._quick_ns and not self.crowded
+        here = self._here if self._idle and quick else None
         if here is not None and isinstance(write, WriteFrames):
             here.soon(self._write_here)
         elif not isinstance(write, AppendOutcomes):

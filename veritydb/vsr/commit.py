@@ -43,6 +43,7 @@ def advance(s: State) -> None:
         if frame is None:
             _read(s, known)
             break
+        assert frame.header.op == s.commit + 1
         s.commit = frame.header.op
         entries += max(1, frame.header.entry_count)
         s.out.append(Commit(frame))

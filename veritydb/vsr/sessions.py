@@ -210,6 +210,7 @@ class Sessions(msgspec.Struct, frozen=True, gc=False):
 def _encode(
     clients: list[bytes], table: "immutables.MapMutation[bytes, Session]"
 ) -> Iterator[bytes]:
+    assert len(clients) == len(table)
     for start in range(0, len(clients), SESSIONS_PER_CHUNK):
         part = clients[start : start + SESSIONS_PER_CHUNK]
         yield msgspec.msgpack.encode([_row(client, table.pop(client)) for client in part])
