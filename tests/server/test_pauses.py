@@ -43,7 +43,7 @@ def test_a_turn_that_takes_long_is_seen() -> None:
 
     pauses = Pauses()
     run_timed(hold_up(), pauses)
-    assert sum(pauses.turn.counts[3:]) == 1
+    assert sum(pauses.turn.counts[3:]) >= 1
     assert pauses.turn.longest_ns >= 6 * MS_NS
 
 
