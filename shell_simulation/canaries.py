@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from shell_simulation.run import simulate
-from veritydb.node.effects import WriteFrames
 from veritydb.node.events import Event
 from veritydb.server import refusals
 from veritydb.server.connection import Call
@@ -19,6 +18,7 @@ from veritydb.server.shares import Shares
 from veritydb.server.writer import Writer
 from veritydb.storage.disk import DiskError
 from veritydb.types.errors import EdgeCode
+from veritydb.types.frame import Frame
 from veritydb.vsr.events import FramesWritten
 
 SEEDS_MAX = 200
@@ -42,11 +42,11 @@ def _acknowledged_before_sync() -> None:
     """The loop hears that frames are durable before the writer has so much as begun."""
     append = Writer._append
 
-    def appending(self: Writer, writes: list[WriteFrames], done: list[Event]) -> None:
-        if writes:
-            last = writes[-1].frames[-1].header
+    def appending(self: Writer, frames: list[Frame], done: list[Event]) -> None:
+        if frames:
+            last = frames[-1].header
             self._deliver([FramesWritten(last.op, last.hash)])
-            append(self, writes, [])
+            append(self, frames, [])
 
     put(Writer, "_append", appending)
 

@@ -191,6 +191,8 @@ def _commits_over_hole() -> None:
 
 
 LOST = ("acks-durable", "durability", "kept")
+# What could not be made cannot be synced either.
+GONE = "raised-NoSuchFile"
 VIEWS = ("views-durable", "remembered")
 CANARIES = (
     Canary("acknowledged before sync", "memory counts as disk", LOST, _ack_before_sync, (3,)),
@@ -202,7 +204,7 @@ CANARIES = (
     Canary("frames not synced", "written only", LOST, _frames_not_synced, (3, 44)),
     Canary("records not written", "no header journal", LOST, _records_not_written, (3,)),
     Canary("superblock not synced", "written only", VIEWS, _superblock_not_synced, (1,)),
-    Canary("sync retried", "a failed sync is repeated", LOST, _sync_retried, (3,)),
+    Canary("sync retried", "a failed sync is repeated", (*LOST, GONE), _sync_retried, (3,)),
     Canary("write error ignored", "of the header journal", LOST, _write_error_ignored),
     Canary("folder not synced", "of a new segment", LOST, _folder_not_synced),
     Canary("memory dropped", "a superblock is not written", VIEWS, _memory_dropped, (17,)),

@@ -127,7 +127,7 @@ def test_what_is_large_or_not_alone_is_left_to_the_writers_thread(tmp_path: Path
     count = loop.written_one_by_one(log, lambda: len(loop.here) > 1)
     loop.here.clear()
     loop.there.clear()
-    several = HERE_BYTES // log[0].header.frame_bytes() + 1
+    several = HERE_BYTES // len(log[0].body) + 1
     loop.writer.put(WriteFrames(tuple(log[count : count + several])))
     loop.turn()
     while not loop.there:

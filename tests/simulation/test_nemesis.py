@@ -29,7 +29,7 @@ def one_fault(fault: str, core: bool = False) -> Plan:
         clock_offset=MS if fault == "skew" else 0,
         clock_drift_ppm=1_000 if fault == "drift" else 0,
         segment_bytes=SMALL,
-        requests=70,
+        requests=80,
         events=1_200,
         core=core,
     )

@@ -95,6 +95,7 @@ class Node:
         self._loaded: Applied | None = None
         self._begun = ref.op
         self._pulse_due = False
+        self._agreed: list[vsr.Effect] = []
         self._tell_members()
 
     # -- what anybody on the loop's thread may read between steps
@@ -142,6 +143,33 @@ class Node:
 
     def step(self, event: Event) -> list[Effect]:
         """Take in one event and return what is to be done about it."""
+        out = self.begin(event)
+        return out + self.finish() if self.unfinished else out
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether `finish` has something to do."""
+        return bool(self._agreed)
+
+    def finish(self) -> list[Effect]:
+        """Do what the last `begin` has left. Nothing may come in between."""
+        out: list[Effect] = []
+        effects, self._agreed = self._agreed, []
+        if self.halted is not None:
+            return out
+        try:
+            self._translate(effects, out)
+        except Halted as reason:
+            self._halt(Halt(str(reason)), out)
+        return out
+
+    def begin(self, event: Event) -> list[Effect]:
+        """The same as `step`, but what takes long and nobody waits for may be left to `finish`.
+
+        A primary waits for the word that a frame is durable, but not for what its backups make of
+        the frames before it.
+        """
+        assert not self._agreed, "a step is finished before the next begins"
         out: list[Effect] = []
         if self.halted is not None:
             return out
@@ -152,6 +180,12 @@ class Node:
                 self._tick(out)
             elif type(event) is vsr_events.Received:
                 self._feed(event, out)
+            elif type(event) is vsr_events.FramesWritten:
+                effects = self.replica.step(event)
+                kinds = [type(effect) for effect in effects]
+                at = kinds.index(vsr.Commit) if vsr.Commit in kinds else len(effects)
+                self._translate(effects[:at], out)
+                self._agreed = effects[at:]
             elif isinstance(event, SubmittedTogether):
                 self._submit(event.requests, out)
             elif isinstance(event, Submitted):
@@ -175,7 +209,10 @@ class Node:
 
     def _feed(self, event: vsr_events.Event, out: list[Effect]) -> None:
         """Let the replica take a step and translate what it asks for."""
-        for effect in self.replica.step(event):
+        self._translate(self.replica.step(event), out)
+
+    def _translate(self, effects: Iterable[vsr.Effect], out: list[Effect]) -> None:
+        for effect in effects:
             if type(effect) is vsr.Send:
                 out.append(effect)
             elif isinstance(effect, vsr.Commit):

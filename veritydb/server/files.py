@@ -140,6 +140,8 @@ class FileDisk:
             if written <= 0:
                 raise OSError(errno.EIO, "nothing was written")
             at += written
+            if written == size and count == len(left):
+                break
             left = split(left, written)[1]
         return at
 

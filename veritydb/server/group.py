@@ -52,6 +52,9 @@ class World(Protocol):
     def at_once(self, work: Callable[[], None]) -> None:
         """Do something, and send what it has to say before anything else is done."""
 
+    def let_go(self) -> None:
+        """Send what was said so far."""
+
     def write(self, effect: Any) -> None:
         """Queue a write."""
 
@@ -142,13 +145,13 @@ class Group:
 
     def _run(self) -> None:
         self._stepping = True
-        perform = self._perform
+        node = self.node
         try:
             while self._queue and not self.failed:
-                for effect in self.node.step(self._queue.popleft()):
-                    kind = type(effect)
-                    if kind not in UNHEARD:
-                        perform[kind](effect)
+                self._carry_out(node.begin(self._queue.popleft()))
+                if node.unfinished:
+                    self._world.let_go()
+                    self._carry_out(node.finish())
         except Exception as error:
             # Half performed effects cannot be taken back: nothing may follow them.
             self.failed = True
@@ -174,6 +177,13 @@ class Group:
         self._going_on = False
         if not self.failed:
             self.tick()
+
+    def _carry_out(self, effects: list[fx.Effect]) -> None:
+        perform = self._perform
+        for effect in effects:
+            kind = type(effect)
+            if kind not in UNHEARD:
+                perform[kind](effect)
 
     def _table(self) -> dict[type, Callable[[Any], None]]:
         world = self._world

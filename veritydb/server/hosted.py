@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -43,8 +43,6 @@ from veritydb.vsr.events import (
 from veritydb.vsr.messages import Message
 
 T = TypeVar("T")
-Send = Callable[[int, int, Message], None]
-AtOnce = Callable[[Callable[[], None]], None]
 Fatal = Callable[[str, BaseException | str], None]
 
 
@@ -57,6 +55,19 @@ class Floor(msgspec.Struct, frozen=True):
 
     floor: int
     after: int
+
+
+class Speaks(Protocol):
+    """The connections to other nodes."""
+
+    def send(self, group: int, to: int, message: Message) -> None:
+        """Send a message to a replica of a group, or drop it."""
+
+    def send_at_once(self, work: Callable[[], None]) -> None:
+        """Do something, and send what it has to say before anything else is done."""
+
+    def let_go(self) -> None:
+        """Send what was said so far."""
 
 
 class Hosted:
@@ -74,8 +85,7 @@ class Hosted:
         node_config: NodeConfig,
         index: StreamIndex,
         pool: Executor,
-        send: Send,
-        at_once: AtOnce,
+        peers: Speaks,
         fatal: Fatal,
         log: Log,
         machine: Machine,
@@ -101,8 +111,7 @@ class Hosted:
         self._disk = disk
         self._snapshot_disk = snapshot_disk
         self._pool = pool
-        self._send = send
-        self._at_once = at_once
+        self._peers = peers
         self._fatal = fatal
         self._loop = asyncio.get_running_loop()
         self._snapshot: SnapshotTask | None = None
@@ -131,7 +140,7 @@ class Hosted:
     def written(self, events: list[Event]) -> None:
         """Take up what the loop's thread wrote by itself."""
         self._note(events)
-        self._at_once(partial(self._arrived, events))
+        self._arrived(events)
 
     def _deliver(self, events: list[Event]) -> None:
         """On another thread."""
@@ -152,7 +161,7 @@ class Hosted:
                 self.log.info("history.complete", after=event.after)
 
     def _arrived(self, events: list[Event]) -> None:
-        self.group.post_all(events)
+        self.at_once(partial(self.group.post_all, events))
 
     def tick(self) -> None:
         """Let time pass, once this replica may take part."""
@@ -167,11 +176,15 @@ class Hosted:
 
     def send(self, to: int, message: Message) -> None:
         """Hand a message to a peer, or drop it."""
-        self._send(self.part.number, to, message)
+        self._peers.send(self.part.number, to, message)
 
     def at_once(self, work: Callable[[], None]) -> None:
         """Do something, and send what it has to say at once."""
-        self._at_once(work)
+        self._peers.send_at_once(work)
+
+    def let_go(self) -> None:
+        """Send what was said so far."""
+        self._peers.let_go()
 
     def write(self, effect: Any) -> None:
         """Queue a write."""

@@ -128,6 +128,9 @@ class Peers:
         }
         self._last: tuple[Message, Pieces] | None = None
         self._serving: dict[Incoming, None] = {}
+        # What is said by something that is to be heard at once, and by which connections.
+        self._gathering = False
+        self._gathered: list[Outgoing] = []
 
     # -- out
 
@@ -136,19 +139,30 @@ class Peers:
         if self._last is None or self._last[0] is not message:
             self._last = (message, pack(message))
         link = self._links.get(self._config.group(group).replicas[to])
-        if link is not None:
-            link.send(self._last[1])
+        if link is None:
+            return
+        if self._gathering and link.stream is not None:
+            link.stream.gather()
+            self._gathered.append(link.stream)
+        link.send(self._last[1])
 
     def send_at_once(self, work: Callable[[], None]) -> None:
         """Do something, and send what it has to say before anything else is done."""
-        streams = [link.stream for link in self._links.values() if link.stream is not None]
-        for stream in streams:
-            stream.gather()
+        if self._gathering:
+            work()
+            return
+        self._gathering = True
         try:
             work()
         finally:
-            for stream in streams:
-                stream.let_go()
+            self._gathering = False
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Send what was said so far in `send_at_once`."""
+        gathered, self._gathered = self._gathered, []
+        for stream in gathered:
+            stream.let_go()
 
     def hello(self) -> bytes:
         """What we say of ourselves."""

@@ -10,7 +10,7 @@ loop's thread does it by itself, after what it has to do anyhow: messages have g
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NoReturn, Protocol
 
@@ -20,6 +20,7 @@ from veritydb.server import transfer
 from veritydb.server.machine import MACHINE, Machine
 from veritydb.storage.disk import DiskFull
 from veritydb.storage.store import Store
+from veritydb.types.frame import Frame
 from veritydb.types.outcome import RECORD_BYTES
 from veritydb.vsr.events import FrameRepaired, FramesWritten, LogCut
 
@@ -29,7 +30,7 @@ Write = WriteFrames | RepairFrame | CutLog | WriteSuperblock | AppendOutcomes | 
 GATHER_BYTES = 16 << 20
 FULL_RETRY_SECONDS = 0.25
 # So much the loop's thread may write by itself. While it does nobody is answered.
-HERE_BYTES = 4 << 10
+HERE_BYTES = 32 << 10
 # How long writes take is an average in which the last one counts for one part of so many.
 AVERAGED = 8
 
@@ -115,11 +116,11 @@ class Writer:
         done: list[Event] = []
         with self._wake:
             # The writer's thread is waiting, if it is idle, and goes on only after this.
-            others = [write for write in self._queue if not isinstance(write, AppendOutcomes)]
-            frames = [write for write in others if isinstance(write, WriteFrames)]
-            if not frames or not self._idle:
+            writes = [write for write in self._queue if not isinstance(write, AppendOutcomes)]
+            if not writes or not self._idle:
                 return
-            if len(frames) < len(others) or not self._little(frames):
+            frames = self._little(writes)
+            if not frames:
                 self._wake.notify()
                 return
             self._queue = deque(each for each in self._queue if isinstance(each, AppendOutcomes))
@@ -132,11 +133,17 @@ class Writer:
                 return
         self._here.written(done)
 
-    def _little(self, writes: list[WriteFrames]) -> bool:
-        """Whether these are few bytes, and all of them have their place in the files already."""
-        frames = [frame for write in writes for frame in write.frames]
-        size = sum(frame.header.frame_bytes() for frame in frames)
-        return size <= HERE_BYTES and self._store.has_place(frames)
+    def _little(self, writes: Iterable[Write]) -> list[Frame]:
+        """The frames to write, if that is all, they are few, and each has its place in a file."""
+        frames: list[Frame] = []
+        size = 0
+        for write in writes:
+            if not isinstance(write, WriteFrames):
+                return []
+            for frame in write.frames:
+                frames.append(frame)
+                size += len(frame.body)
+        return frames if size <= HERE_BYTES and self._store.has_place(frames) else []
 
     def look_again(self) -> None:
         """There may be space by now: try what found none."""
@@ -207,13 +214,13 @@ class Writer:
         """Carry out what waits: frames, gathered up to and with the next write of another kind."""
         done: list[Event] = []
         outcomes: list[AppendOutcomes] = []
-        frames: list[WriteFrames] = []
+        frames: list[Frame] = []
         size = 0
         while self._queue and size < GATHER_BYTES:
             write = self._queue.popleft()
             if isinstance(write, WriteFrames):
-                frames.append(write)
-                size += sum(frame.header.frame_bytes() for frame in write.frames)
+                frames += write.frames
+                size += sum(len(frame.body) for frame in write.frames)
             elif isinstance(write, AppendOutcomes):
                 outcomes.append(write)
             else:
@@ -231,10 +238,9 @@ class Writer:
             self._deliver(done)
         self._outcomes(outcomes)
 
-    def _append(self, writes: list[WriteFrames], done: list[Event]) -> None:
-        if not writes:
+    def _append(self, frames: list[Frame], done: list[Event]) -> None:
+        if not frames:
             return
-        frames = [frame for write in writes for frame in write.frames]
         began = self._now()
         self._patiently(lambda: self._store.append(frames))
         self._took_ns += (self._now() - began - self._took_ns) // AVERAGED

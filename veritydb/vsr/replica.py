@@ -254,14 +254,15 @@ def _settle(s: State) -> None:
         normal.drain_early(s)
     if s.pending:
         normal.propose(s)
-    s.flush()
+    came = s.flush()
     if s.status is HALTED:
         return
     if s.status in RECOVERING and s.installed:
         install.finish_recovery(s)
     behind = repair.target(s) > s.log.head
     held_up = (behind or s.transfer is not None) and transfer.drive(s)
-    if s.commit < s.log.head:
+    # The primary waits for the frames that came just now: what is committed comes after them.
+    if s.commit < s.log.head and (s.leading or not came):
         commit.advance(s)
     if s.backfill is not None:
         history.drive(s)

@@ -288,14 +288,16 @@ class State:
         target = self.targets.pop(frame.header.op, None)
         assert target is None or target.hash == frame.header.hash
 
-    def flush(self) -> None:
-        """Hand the writer what was appended."""
-        if self.unwritten:
+    def flush(self) -> bool:
+        """Hand the writer what was appended; whether there was anything."""
+        came = bool(self.unwritten)
+        if came:
             frames = tuple(self.unwritten)
             self.unwritten.clear()
             self.log.asked(frames[-1].header)
             self.out.append(WriteFrames(frames))
         assert not self.unwritten
+        return came
 
     def cut(self, after: Op) -> None:
         """Forget the ops after `after`, in memory and on disk."""
