@@ -231,6 +231,10 @@ class SimDisk:
         """How many sectors a power cut could take back."""
         return sum(len(file.pending) for file in self._files.values())
 
+    def owes(self) -> bool:
+        """Whether a power cut would take back something that a sync called durable."""
+        return any(file.lies for file in self._files.values())
+
     def rot(self, name: str, at: int, mask: int = 1) -> None:
         """Flip bits of one byte for good."""
         assert 0 < mask < 256

@@ -17,12 +17,14 @@ from simulation.operator import Operator
 from simulation.world import MS, SECOND
 
 PROD_EVERY = 100 * MS
+PROD_AGAIN = 300 * MS
+"""What has not struck is given so much time before it is tried again."""
 PATIENCE = 1 * SECOND
 """Without an answer for so long, nothing new goes wrong until there is one. Likewise while a
 replica waits to be replaced, or for others to hold what it may have forgotten."""
 RELIEF = 2 * SECOND
 """After so long, what people can mend from outside is mended."""
-MOST = 650
+MOST = 550
 """Of a thousand parts of a run: by then every class that was drawn begins to strike."""
 LAST = ("gone",)
 """What comes when all else has struck: the budget allows little afterwards."""
@@ -52,6 +54,7 @@ class Nemesis:
         }
         self.core = Core(stage)
         self._strikes = dict.fromkeys(self._plan.nemeses, 0)
+        self._prodded = dict.fromkeys(self._plan.nemeses, -PROD_AGAIN)
         self._begin_at = {name: self._first(name) for name in self._plan.nemeses}
         self._answers = self._answered_at = self._whole_at = 0
         self.left: Callable[[], int] = lambda: 0
@@ -111,7 +114,9 @@ class Nemesis:
         for name in missing:
             if name in LAST and len(missing) > 1:
                 continue
-            if progress >= self._begin_at[name] and not self._starved():
+            rested = self._world.now - self._prodded[name] >= PROD_AGAIN
+            if rested and progress >= self._begin_at[name] and not self._starved():
+                self._prodded[name] = self._world.now
                 self._strike(name)
         if missing:
             self._world.after(PROD_EVERY, self._prod)

@@ -72,10 +72,12 @@ class Disks(Family):
     def _disk_full(self) -> None:
         """Nothing can be allocated for a while, in the middle of whatever goes on."""
         box = self.stage.box("full.who")
+        struck = self.world.counts.get("fault.disk-full", 0)
         for group in self.cluster.groups:
             if box.index in group.nodes:
                 disk = self.cluster.disks[(group.number, group.nodes.index(box.index))]
-                disk.capacity = disk.used() + self.choices.choose("full.left", 2) * SMALL
+                left = self.choices.choose("full.left", 2) * SMALL if struck else 0
+                disk.capacity = disk.used() + left
                 long = self.choices.log_uniform("full.long", 100 * MS, 3 * SECOND)
                 self.world.after(long, self._space, disk)
 

@@ -41,13 +41,16 @@ class Rot(Family):
 
     def _rot(self) -> None:
         """Damage something, at any moment or at the worst one."""
-        group = self.choices.pick("rot.group", self.cluster.groups)
+        groups = [
+            group
+            for group in self.cluster.groups
+            if not self._rot_all or self.stage.victim in group.nodes
+        ]
+        group = self.choices.pick("rot.group", groups)
         index = self.choices.choose("rot.index", len(group.nodes))
         if self._rot_all:
-            if self.stage.victim not in group.nodes:
-                return
             index = group.nodes.index(self.stage.victim)
-        if self.choices.choose("rot.moment", 2):
+        if self.choices.choose("rot.moment", 2) or self.squeeze.under_way:
             self._damage(group, index)
         else:
             self.squeeze.begin(group, index, self._damage)

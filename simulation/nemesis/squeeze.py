@@ -18,6 +18,8 @@ class Squeeze:
         self.cluster = stage.cluster
         self.world = stage.world
         self.choices = stage.choices
+        self.under_way = False
+        """Whether a minority is away by `begin`."""
 
     def begin(self, group: Group, index: int, strike: Hit) -> None:
         """Send the minority away.
@@ -34,11 +36,13 @@ class Squeeze:
             rest = [node for node in group.nodes if node not in late]
             self.cluster.network.block({(a, b) for a in late for b in rest})
             self.cluster.network.block({(b, a) for a in late for b in rest})
+        self.under_way = True
         delay = self.choices.log_uniform("squeeze.long", 20 * MS, 3 * SECOND)
         self.world.after(delay, self.end, group, index, late, strike)
 
     def end(self, group: Group, index: int, late: list[int], strike: Hit) -> None:
         """Strike; the rest goes away and the minority comes back."""
+        self.under_way = False
         if self.stage.stopped:
             return
         self.world.count("squeezes")

@@ -55,8 +55,9 @@ class Stage:
     def waiting(self) -> bool:
         """Whether a replica is to be replaced, or may not start before others hold its promises."""
         cluster = self.cluster
-        down = [key for key in cluster.suspects if not self._box_of(key).up]
-        return bool(down or cluster.retiring)
+        boxes = [self._box_of(key) for key in cluster.suspects]
+        # Who is gone for good is waited for by nobody.
+        return bool(cluster.retiring) or any(not (box.up or box.gone) for box in boxes)
 
     def _box_of(self, key: Replica) -> Box:
         return self.cluster.boxes[self.cluster.group(key[0]).nodes[key[1]]]
