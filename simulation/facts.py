@@ -67,6 +67,17 @@ def standing(life: int, replica: Vsr) -> Standing:
     )
 
 
+def state_of(node: Node) -> tuple[str, int, int, int, int]:
+    """Role, view, commit, applied and op, for the timeline."""
+    s = node.replica._s
+    if s.status is NORMAL and s.backfill is None and node.halted is None:
+        # So it is nearly always, and `role` looks at much more.
+        role = "primary" if s.primary == s.index else "backup"
+    else:
+        role = node.role
+    return role, s.view, s.commit_max, node.applied, s.log.head
+
+
 def start_of(node: Node, recovered: Recovered, incarnation: int) -> Start:
     """What a process begins with."""
     headers = recovered.headers

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from simulation import forgery
 from simulation.calls import Answered, Call, Denied, ReadCall, ReadReply, Refused
 from simulation.checkers.base import Replica, Watch
-from simulation.facts import sent_fact, standing
+from simulation.facts import sent_fact, standing, state_of
 from simulation.index import Index
 from simulation.ledger import Ledger
 from simulation.network import Packet
@@ -130,8 +130,7 @@ class Host:
 
     def state(self) -> tuple[Any, ...]:
         """Role, view, commit, applied and op, for the timeline."""
-        s = self.node.replica._s
-        return (self.node.role, s.view, s.commit_max, self.node.applied, s.log.head)
+        return state_of(self.node)
 
     def step(self, event: ev.Event) -> None:
         """Hand the node an event and perform what it asks for."""

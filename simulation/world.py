@@ -69,13 +69,12 @@ class World:
 
     def run(self, until: int, done: Callable[[], bool] | None = None) -> bool:
         """Let time pass until `until`, or until `done()` holds; say whether it did."""
-        heap = self._heap
+        heap, most = self._heap, self.events_max
         while heap and heap[0][0] <= until:
-            when, _, call, args = heappop(heap)
-            self.now = when
+            self.now, _, call, args = heappop(heap)
             self.events += 1
-            if self.events > self.events_max:
-                raise Failure("bounds", f"more than {self.events_max} events")
+            if self.events > most:
+                raise Failure("bounds", f"more than {most} events")
             call(*args)
             if done is not None and done():
                 return True

@@ -97,7 +97,9 @@ class Promises(Checker):
 
     def sent(self, fact: SentFact) -> None:
         """Compare with the acknowledgements of those before."""
-        acked = self._acked.setdefault(fact.sender, {})
+        acked = self._acked.get(fact.sender)
+        if acked is None:
+            acked = self._acked[fact.sender] = {}
         doubts = self._doubts.get((fact.sender, fact.incarnation), 0) if self._doubts else 0
         who = (fact.incarnation, doubts)
         if who not in acked:

@@ -267,7 +267,7 @@ def _settle(s: State) -> None:
     if s.backfill is not None:
         history.drive(s)
     if not s.leading:
-        if not held_up:
+        if (behind or s.fetch_due) and not held_up:
             repair.fetch(s)
     elif s.reads:
         read_index.answer(s)
