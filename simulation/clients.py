@@ -17,6 +17,8 @@ from veritydb.types.outcome import Code, Outcome
 
 AT_LEISURE = 500 * MS
 """Mean time between two requests, of all clients, once all that had to be asked was asked."""
+AGAIN, CALM_AGAIN = 50, 400
+"""How long a client that was refused waits at most, ms; longer once everything heals."""
 FEW_ATTEMPTS = 4
 GIVE_UP_PPM = 20_000
 RESTART_PPM = 5_000
@@ -426,9 +428,9 @@ class Client:
         else:
             self._elsewhere(session)
         attempts = request.attempts
-        self._world.after(
-            self._choices.between("client.again", 1, 50) * MS, self._again, tag.key, attempts
-        )
+        longest = CALM_AGAIN if self._shared.calm else AGAIN
+        wait = self._choices.between("client.again", 1, longest) * MS
+        self._world.after(wait, self._again, tag.key, attempts)
 
     def _again(self, key: int, attempts: int) -> None:
         request = self.open.get(key)

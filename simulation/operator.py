@@ -14,6 +14,8 @@ from veritydb.vsr.config import Status
 
 OPERATOR = CLIENTS + 500
 PATIENCE = 500 * MS
+REFUSED = 20 * MS
+"""So long after a refusal the next replica is asked, or the one that was named instead."""
 HELD_BACK = 3 * SECOND
 """After so long a replica is replaced that may not start before others hold what it forgot."""
 
@@ -26,7 +28,7 @@ class Operator:
         self._cluster = cluster
         self._world = cluster.world
         self._job: tuple[Group, int, int] | None = None
-        self._attempts = self._before = 0
+        self._attempts = self._before = self._target = 0
         self._held: dict[tuple[int, int, int], int] = {}
         self.replaced: Callable[[Group, int], None] = lambda group, index: None
         """Called when a replacement is about to start."""
@@ -67,6 +69,7 @@ class Operator:
         cluster.retiring.add(key)
         self._job = (group, index, cluster.incarnations[key] + 1)
         self._before = self._attempts
+        self._target = self._attempts
         self._ask()
 
     def held_back(self, group: Group, index: int) -> None:
@@ -88,18 +91,34 @@ class Operator:
         self._attempts += 1
         header = EntryHeader(kind=Kind.REPLACE_REPLICA, events=index, expected=incarnation)
         entry = entries.with_body(header, b"")
-        target = self._attempts % len(group.nodes)
+        target = self._target % len(group.nodes)
         call = Call(self._attempts, group.number, target)
         self._cluster.network.send(Packet(OPERATOR, group.nodes[target], call, entry.data))
         self._world.after(PATIENCE, self._retry, self._attempts)
 
     def _retry(self, attempts: int) -> None:
         if attempts == self._attempts:
+            self._target += 1
+            self._ask()
+
+    def _refused(self, tag: Refused) -> None:
+        """Whoever cannot do it may know who can."""
+        if tag.key != self._attempts or self._job is None:
+            return
+        # Nothing else comes of this attempt.
+        self._attempts += 1
+        self._target = self._target + 1 if tag.redirect is None else tag.redirect
+        self._world.after(REFUSED, self._again, self._attempts)
+
+    def _again(self, attempts: int) -> None:
+        if attempts == self._attempts:
             self._ask()
 
     def receive(self, tag: object) -> None:
         """An answer: done, or done before, or not yet."""
-        if self._job is None or isinstance(tag, Refused) or not isinstance(tag, Answered):
+        if isinstance(tag, Refused):
+            self._refused(tag)
+        if self._job is None or not isinstance(tag, Answered):
             return
         if tag.key <= self._before:
             # Late, and about another replacement.

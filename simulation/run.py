@@ -225,7 +225,7 @@ class Simulation:
                     client.wake()
             return False
         # Who still waits for an answer gets it when all has healed.
-        most = planned * 5 // 4 if self._shared.left > 0 else planned * 33 // 32
+        most = planned * 9 // 8 if self._shared.left > 0 else planned * 33 // 32
         return 0 < most <= events or self._clients_done()
 
     def _clients_done(self) -> bool:
