@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 JOBS ?= 2
 T ?= tests
+# Of make sim and of make shell-sim, whose runs take longer.
+SHELL_N := $(or $(N),100)
 N ?= 200
 DATA ?= ./veritydb-data
 MINUTES ?= 10
@@ -56,14 +58,14 @@ cluster: install ## Three nodes on this machine; DATA=folder
 sim: install ## Simulate: MINUTES=10 or N=5000, START=1; SEED=123 TRACE=1 one run, SHRINK=123
 	$(BIN)/python -m simulation $(SIM_WHAT) $(if $(START),--start $(START)) --processes $(JOBS)
 
-shell-sim: install ## Simulate the server around the core: N=100, SEED=7 one run, CANARIES=1 planted bugs
+shell-sim: install ## Simulate the server around the core: N=100 seeds, SEED=7 one run, CANARIES=1 planted bugs
 	$(BIN)/python -m shell_simulation --processes $(JOBS) \
-		$(if $(CANARIES),--canaries,$(if $(SEED),--seed $(SEED),--count $(or $(N),100)))
+		$(if $(CANARIES),--canaries,$(if $(SEED),--seed $(SEED),--count $(SHELL_N)))
 
 canaries: install ## Plant bugs: every one has to be found; WRITE=docs/canaries.md
 	$(BIN)/python -m simulation.canaries $(if $(WRITE),--write $(WRITE))
 
-model-check: install ## Search all that can happen within small bounds, exhaustively
+model-check: install ## Search what can happen within small bounds, breadth first
 	$(BIN)/python -m simulation.model --processes $(JOBS)
 
 mutants: install ## Take gates of the protocol away: PICKS=20 SEED=7 draws twenty; each has to be noticed

@@ -24,16 +24,17 @@ from nemesis.plants import PLANTS
 from nemesis.report import show
 from nemesis.rounds import KINDS, NEED_SMALL_DISKS
 from nemesis.run import Plan, Result, run
+from simulation.arguments import INTERRUPTED, Parser, one_of, positive
 from simulation.canaries import NAMES as CANARIES
 from veritydb.errors import VerityError
 
-HOLDS, FAILED, LACKING, MISSED, INTERRUPTED = 0, 1, 3, 4, 130
+HOLDS, FAILED, LACKING, MISSED = 0, 1, 3, 4
 console = Console(highlight=False)
 
 
 def parse(arguments: list[str] | None = None) -> Plan:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m nemesis", description=__doc__.split("\n")[0])
+    parser = Parser(prog="python -m nemesis", description=__doc__.split("\n")[0])
     parser.add_argument("--minutes", type=positive, default=10.0, help="how long; default 10")
     parser.add_argument(
         "--every", type=positive, default=4.0, help="seconds from one round to the next; default 4"
@@ -49,19 +50,14 @@ def parse(arguments: list[str] | None = None) -> Plan:
         "--plant", choices=[one for one in PLANTS if one], default="", help="a lie to be found"
     )
     parser.add_argument(
-        "--canary", choices=CANARIES, default="", help="a bug to be found", metavar="NAME"
+        "--canary",
+        type=one_of("planted bug", CANARIES),
+        help="a bug to be found",
+        metavar="NAME",
     )
     given = parser.parse_args(arguments)
     seed = secrets.randbelow(1 << 32) if given.seed is None else given.seed
-    return Plan(given.minutes, given.every, given.faults, seed, given.plant, given.canary)
-
-
-def positive(text: str) -> float:
-    """A number above zero."""
-    number = float(text)
-    if not 0 < number < 1_000_000:
-        raise argparse.ArgumentTypeError("a number above 0")
-    return number
+    return Plan(given.minutes, given.every, given.faults, seed, given.plant, given.canary or "")
 
 
 def kinds(text: str) -> tuple[str, ...]:

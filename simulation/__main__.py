@@ -8,30 +8,42 @@
     python -m simulation --replay FILE       one run exactly as it was recorded (--record FILE)
     python -m simulation --shrink-seed 7     the least that still fails the same way (--shrink FILE)
 
-Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything;
-5 a long search missed a rare branch that it has to reach. (2 is a wrong command line.) Planted bugs
-are hunted by `python -m simulation.canaries`.
+Exit status: 0 nothing found; 1 a checker failed; 3 a run had too little activity to mean anything,
+or nothing was run; 5 a long search missed a rare branch that it has to reach; 130 one run was
+interrupted. (2 is a wrong command line.) `python -m simulation.canaries` hunts planted bugs.
 """
 
-import argparse
 import sys
 import time
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
+from shlex import quote
 
 from simulation import canaries, case, kept, search, shrink
+from simulation.arguments import (
+    INTERRUPTED,
+    BadInput,
+    Parser,
+    new_file,
+    one_of,
+    positive,
+    processes,
+    whole,
+    words,
+)
 from simulation.case import Case
-from simulation.plan import make, parse
-from simulation.report import by_file, by_seed, report, status, verdict
+from simulation.plan import make
+from simulation.report import by_file, by_seed, repeat, report, status, verdict
 from simulation.world import TIMELINE_LINES
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """What may be asked."""
-    made = argparse.ArgumentParser(prog="python -m simulation", description="Simulate a cluster.")
+    made = Parser(prog="python -m simulation", description="Simulate a cluster.")
     what = made.add_mutually_exclusive_group(required=True)
     what.add_argument("--seed", type=int, help="run one seed")
-    what.add_argument("--count", type=int, help="run this many seeds")
-    what.add_argument("--minutes", type=float, help="run seeds for so long")
+    what.add_argument("--count", type=whole(0), help="run this many seeds")
+    what.add_argument("--minutes", type=positive, help="run seeds for so long")
     what.add_argument("--plan", type=Path, help="run a plan from a file")
     what.add_argument("--replay", type=Path, help="run what --record wrote")
     what.add_argument("--shrink-seed", type=int, help="make a failing seed's run small")
@@ -39,21 +51,29 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--start", type=int, help="the first seed of a search")
     made.add_argument(
         "--seeds-file",
-        type=Path,
+        type=new_file,
         default=kept.FILE,
         help="where a search finds what failed before, and keeps what fails",
     )
-    made.add_argument("--processes", type=int, default=2, help="how many seeds at a time")
-    made.add_argument("--runs", type=int, default=shrink.RUNS, help="how many runs to shrink with")
-    made.add_argument("--seconds", type=int, default=300, help="and for how long at most")
-    made.add_argument("--plant", default="", help="plant this bug first, to see what it does")
+    made.add_argument("--processes", type=processes, default=2, help="how many seeds at a time")
     made.add_argument(
-        "--record", type=Path, help="write the run's plan and all its draws to a file"
+        "--runs", type=whole(1), default=shrink.RUNS, help="how many runs to shrink with"
+    )
+    made.add_argument("--seconds", type=whole(1), default=300, help="and for how long at most")
+    made.add_argument(
+        "--plant",
+        type=one_of("planted bug", canaries.NAMES),
+        metavar="NAME",
+        help="plant this bug first, to see what it does",
+    )
+    made.add_argument(
+        "--record", type=new_file, help="write the run's plan and all its draws to a file"
     )
     made.add_argument(
         "--trace",
+        type=words,
         nargs="?",
-        const="1",
+        const=[],
         metavar="WORDS",
         help="show the timeline: all of it, or what has to do with g1, g1r2, node0, client3, op64",
     )
@@ -62,39 +82,72 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says and return the exit status."""
-    options = parser().parse_args(arguments)
-    if options.plant:
-        plant(options.plant)
+    asked = parser()
+    options = asked.parse_args(arguments)
+    try:
+        return carry_out(options)
+    except BadInput as error:
+        asked.error(str(error))
+    except KeyboardInterrupt:
+        print("interrupted")
+        return INTERRUPTED
+
+
+def carry_out(options: Namespace) -> int:
+    """Do what was read from the command line. Raises BadInput."""
+    planted = options.plant or ""
+    if planted:
+        plant(planted)
     if options.count is not None or options.minutes is not None:
         limits = search.Limits(options.count, options.minutes, options.processes)
-        return search.search(first_seed(options.start, options.minutes), limits, options.seeds_file)
+        first = first_seed(options.start, options.minutes)
+        return search.search(first, limits, options.seeds_file, planted)
     if options.shrink or options.shrink_seed is not None:
         start = Case(plan=make(options.shrink_seed)) if options.shrink is None else None
         chosen = start or case.read(options.shrink)
-        return less(chosen, options.runs, options.seconds, options.record)
+        return less(chosen, options)
     if options.replay:
-        chosen, again = case.read(options.replay), by_file(options.replay)
+        chosen, again = case.read(options.replay), by_file(options.replay, planted)
     elif options.plan:
-        chosen = Case(plan=parse(options.plan.read_text()))
-        again = f"repeat with: python -m simulation --plan {options.plan}"
+        chosen = Case(plan=case.read_plan(options.plan))
+        again = repeat(f"--plan {quote(str(options.plan))}", planted)
     else:
-        chosen, again = Case(plan=make(options.seed)), by_seed(options.seed)
+        chosen, again = Case(plan=make(options.seed)), by_seed(options.seed, planted)
     return one(chosen, again, options.trace, options.record)
 
 
-def less(start: Case, runs: int, seconds: int, record: Path | None) -> int:
-    """Shrink a case, show the whole timeline of what is left of it, and write it to a file."""
-    end = time.monotonic() + seconds
-    shrinker = shrink.Shrinker(start, runs, lambda: time.monotonic() > end)
+def less(start: Case, options: Namespace) -> int:
+    """Shrink a case, show the whole timeline of what is left of it, and write it to a file.
+
+    Who interrupts it has the smallest so far. Raises BadInput.
+    """
+    path = options.record or Path(f"shrunk-{start.plan.seed}.json")
+    try:
+        new_file(str(path))
+    except ArgumentTypeError as error:
+        raise BadInput(str(error)) from error
+    end = time.monotonic() + options.seconds
+    shrinker = shrink.Shrinker(start, options.runs, lambda: time.monotonic() > end)
     first = shrinker.result
     if first.failure is None:
         print(verdict(first, "nothing to shrink"))
         return status([first])
     was = shrinker.weight.size, len(first.timeline)
-    small = shrinker.shrink()
-    path = record or Path(f"shrunk-{start.plan.seed}.json")
+    try:
+        shrinker.shrink()
+    except KeyboardInterrupt:
+        print("interrupted")
+    small = shrinker.best_so_far()
     path.write_text(small.case.text())
-    print(report(small.result, small.case.plan, by_file(path), [], sys.stdout.isatty()))
+    print(
+        report(
+            small.result,
+            small.case.plan,
+            by_file(path, options.plant or ""),
+            [],
+            sys.stdout.isatty(),
+        )
+    )
     faults = [piece for piece in small.case.tape if piece and not shrink.is_client(piece)]
     print(f"faults left: {', '.join(faults) or 'none'}")
     print(
@@ -116,10 +169,9 @@ def first_seed(start: int | None, minutes: float | None) -> int:
     return 1 if minutes is None else int(time.time()) * 1_000
 
 
-def one(chosen: Case, again: str, trace: str | None, record: Path | None) -> int:
-    """Run one case and show what came of it."""
-    result, drawn = case.run(chosen, TIMELINE_LINES if trace is None else None)
-    wanted = None if trace is None else [word for word in trace.split(",") if word != "1"]
+def one(chosen: Case, again: str, wanted: list[str] | None, record: Path | None) -> int:
+    """Run one case and show what came of it; `wanted` as in `report`."""
+    result, drawn = case.run(chosen, TIMELINE_LINES if wanted is None else None)
     print(report(result, chosen.plan, again, wanted, sys.stdout.isatty()))
     if record is not None:
         record.write_text(drawn.text())

@@ -4,13 +4,17 @@ What a seed stands for changes whenever the generator of plans does. A case does
 """
 
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from simulation.arguments import BadInput
 from simulation.choices import Tape, Taped
-from simulation.plan import Plan
+from simulation.plan import FAULTS, REPLICAS, Plan
 from simulation.run import Result, simulate
 from simulation.world import EVENTS_MAX, TIMELINE_LINES
+
+Read = TypeVar("Read")
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +56,39 @@ def line(value: object) -> str:
 
 
 def read(path: Path) -> Case:
-    """A case from its file."""
-    return msgspec.json.decode(path.read_bytes(), type=Case)
+    """A case from its file. Raises BadInput."""
+    found = decoded(path, Case)
+    check(path, found.plan)
+    return found
+
+
+def read_plan(path: Path) -> Plan:
+    """A printed plan from its file, changed by hand or not. Raises BadInput."""
+    plan = decoded(path, Plan)
+    check(path, plan)
+    return plan
+
+
+def decoded(path: Path, kind: type[Read]) -> Read:
+    """What a file holds. Raises BadInput."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} holds no {kind.__name__.lower()}: {error}") from error
+
+
+def check(path: Path, plan: Plan) -> None:
+    """Look at what the types of a plan leave open. Raises BadInput."""
+    if plan.shape not in REPLICAS:
+        raise BadInput(f"{path}: shape {plan.shape!r} is none of {', '.join(REPLICAS)}")
+    for name in (*plan.faults, *plan.nemeses):
+        if name not in FAULTS:
+            raise BadInput(f"{path}: {name!r} is no class of faults; see simulation/plan.py")
+    for name, value in msgspec.structs.asdict(plan).items():
+        if isinstance(value, int) and value < 0:
+            raise BadInput(f"{path}: {name} is {value}, less than 0")
 
 
 def run(

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from simulation import case
+from simulation.arguments import BadInput
 from simulation.case import Case
 from simulation.plan import Plan
 from simulation.run import Result
@@ -36,16 +37,29 @@ def digest(plan: Plan) -> str:
 
 
 def read(path: Path) -> list[Kept]:
-    """The lines of the file, without comments."""
+    """The lines of the file, without comments; none if there is no file. Raises BadInput.
+
+    The runs on file are read once here, so that a search does not end over them in its midst.
+    """
     if not path.exists():
         return []
-    lines = [line.split() for line in path.read_text().splitlines()]
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read: {error}") from error
     found = []
-    for words in lines:
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
         if words and not words[0].startswith("#"):
-            seed, plan, name, *failure = words
-            at = None if name == NO_CASE else path.parent / CASES / name
-            found.append(Kept(int(seed), plan, " ".join(failure), at))
+            try:
+                seed, plan, name, *failure = words
+                at = None if name == NO_CASE else path.parent / CASES / name
+                kept = Kept(int(seed), plan, " ".join(failure), at)
+            except ValueError as error:
+                raise BadInput(f"{path} line {number}: not a seed, a digest and a file") from error
+            if kept.case is not None:
+                kept.read()
+            found.append(kept)
     return found
 
 

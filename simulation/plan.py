@@ -1,8 +1,9 @@
 """From a seed to a plan: which faults a run has at all, then how often. Printed, and serialisable.
 
 Leaving whole classes of faults out finds more than having a little of everything: some states are
-only reached where nothing else disturbs (swarm testing). So each class is present in half of the
-runs; a tenth of the runs have none at all, and a tenth exactly one.
+only reached where nothing else disturbs (swarm testing). So a run draws a chance of a tenth, a
+fifth or a third, with which it has each class; a tenth of the runs have none at all, and a tenth
+exactly one.
 """
 
 import msgspec

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 
 from simulation import timeline
 from simulation.plan import Plan
@@ -58,14 +59,22 @@ def verdict(result: Result, again: str) -> str:
     return f"EMPTY: {result.empty}\n{again}" if result.empty else "passed"
 
 
-def by_seed(seed: int) -> str:
-    """How to see a seed's run again, and less of it."""
+def by_seed(seed: int, plant: str = "") -> str:
+    """How to see a seed's run again, with what was planted, and less of it."""
+    if plant:
+        return f"{repeat(f'--seed {seed}', plant)} (--trace; less: --shrink-seed {seed})"
     return (
         f"repeat with: make sim SEED={seed}      its timeline: make sim SEED={seed} TRACE=1      "
         f"less of it: make sim SHRINK={seed}"
     )
 
 
-def by_file(path: Path | str) -> str:
+def by_file(path: Path | str, plant: str = "") -> str:
     """How to see a run again that is on file."""
-    return f"repeat with: python -m simulation --trace --replay {path}"
+    return repeat(f"--trace --replay {quote(str(path))}", plant)
+
+
+def repeat(what: str, plant: str) -> str:
+    """The command that does something again, with what was planted."""
+    planted = f" --plant {quote(plant)}" if plant else ""
+    return f"repeat with: python -m simulation {what}{planted}"

@@ -1,5 +1,6 @@
 """Many runs: those that failed before, then seed after seed until the time or the seeds are up."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -186,8 +187,8 @@ class Summary:
         return "\n".join(rows)
 
 
-def search(start: int, limits: Limits, seeds_file: Path | None = kept.FILE) -> int:
-    """Search, say what was found, keep what failed; the exit status."""
+def search(start: int, limits: Limits, seeds_file: Path | None = kept.FILE, plant: str = "") -> int:
+    """Search, say what was found, keep what failed; the exit status. `plant` was planted before."""
     again = kept.read(seeds_file) if seeds_file is not None else []
     summary = Summary()
     told = began = time.monotonic()
@@ -215,8 +216,11 @@ def search(start: int, limits: Limits, seeds_file: Path | None = kept.FILE) -> i
             (tried for found in summary.failures.values() for tried in found),
             key=lambda tried: tried.result.events,
         )
-        print(report(shortest.result, shortest.plan, by_seed(shortest.plan.seed)))
+        print(report(shortest.result, shortest.plan, by_seed(shortest.plan.seed, plant)))
     print(summary.text())
+    if not summary.seeds:
+        print("nothing was run", file=sys.stderr)
+        return EMPTY
     return summary.status()
 
 

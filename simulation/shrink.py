@@ -82,6 +82,10 @@ class Shrinker:
             if self.weight.size == before.size:
                 break
         self._shrink_draws()
+        return self.best_so_far()
+
+    def best_so_far(self) -> Shrunk:
+        """What there is, also if it was interrupted."""
         return Shrunk(self.best, self.result, self.runs)
 
     def _over(self) -> bool:

@@ -30,10 +30,15 @@ class Worker(Generic[Job, Done]):
         # Inside of a fork an interrupt would be swallowed.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self.process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         # Ours has to be the only end left, or nobody would notice that the process is gone.
         other.close()
         self.job: Job
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        except KeyboardInterrupt:
+            # It came meanwhile, and nobody else knows of this process yet.
+            self.stop()
+            raise
 
     def give(self, job: Job) -> None:
         """Have it do something."""
@@ -67,13 +72,15 @@ def _serve(connection: Connection, work: Callable[[Any], Any]) -> None:
 
 
 def share(
-    jobs: Iterator[Job], work: Callable[[Job], Done], processes: int
+    jobs: Iterator[Job], work: Callable[[Job], Done], processes: int, each_anew: bool = False
 ) -> Generator[tuple[Job, Done | Lost], None, None]:
     """Do each job in one of some processes, and yield it as soon as it is done.
 
     Jobs are taken one by one when a process is free, so an iterator that ends at some time ends
-    the work then.
+    the work then. With `each_anew` no process has more than one job. An interrupt, or whatever
+    else ends this early, ends all of the processes.
     """
+    assert processes > 0
     workers: list[Worker[Job, Done]] = []
     busy: dict[Connection, Worker[Job, Done]] = {}
 
@@ -93,7 +100,8 @@ def share(
                 worker = busy.pop(ready)
                 done = worker.take()
                 job = worker.job
-                if isinstance(done, Lost):
+                if each_anew or isinstance(done, Lost):
+                    worker.stop()
                     workers.remove(worker)
                     workers.append(worker := Worker(work))
                 next_job(worker)

@@ -45,7 +45,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nemesis": BELOW_THE_WATERLINE | {"wire", "client", "server", "cli", FACE, "simulation"},
 }
 # Of a package that is allowed, all that is: the rest of the simulator is of no use outside of it.
-ONLY = {("nemesis", "simulation"): ("simulation.checkers.", "simulation.canaries.")}
+ONLY = {
+    ("nemesis", "simulation"): (
+        *("simulation.checkers.", "simulation.canaries."),
+        "simulation.arguments.",
+    )
+}
 
 # All that pure code may use. Nothing here waits, reads a clock, rolls dice or reaches the outside.
 # `unicodedata` is missing on purpose: its tables change with the Python version, so two replicas

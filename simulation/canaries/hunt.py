@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from multiprocessing import Pool
 from statistics import median_low
 from traceback import format_exc
 from typing import NamedTuple
 
 from simulation import canaries
 from simulation.run import simulate
+from simulation.workers import Lost, share
 
 SEEDS_MAX = 500
 STARTS_MAX = 5
@@ -65,7 +65,7 @@ def problem(found: Found) -> str:
     """What is wrong with the result of a hunt, or nothing."""
     finders = canaries.find(found.name).finders
     if found.trouble:
-        return "cannot be planted: " + found.trouble.strip().splitlines()[-1]
+        return "could not be hunted: " + found.trouble.strip().splitlines()[-1]
     if "" in found.checkers or not found.checkers:
         return "SURVIVED"
     if not set(found.checkers) <= set(finders):
@@ -75,8 +75,11 @@ def problem(found: Found) -> str:
 
 def hunts(names: Sequence[str], processes: int, starts: int) -> Iterator[Found]:
     """Hunt some, each in a process of its own, for a planted bug stays in its process."""
-    with Pool(processes, maxtasksperchild=1) as pool:
-        yield from pool.imap(partial(hunt, starts=starts), names, chunksize=1)
+    for name, done in share(iter(names), partial(hunt, starts=starts), processes, each_anew=True):
+        if isinstance(done, Lost):
+            yield Found(name, (), f"its process ended with status {done.status}")
+        else:
+            yield done
 
 
 def row(found: Found) -> str:

@@ -17,7 +17,6 @@ Replica = tuple[int, int]
 """(group, index)"""
 
 TOKEN_MARK = b"\xf0Tk\xf1"
-TOKEN_BYTES = 16
 TOKEN = re.compile(re.escape(TOKEN_MARK) + b".{12}", re.DOTALL)
 """Every payload begins with one, and no two payloads with the same."""
 

@@ -115,10 +115,6 @@ class Group:
             assert number < ACTOR
         return number
 
-    def site_of(self, actor: int) -> int:
-        """The actor's site."""
-        return self.actors[actor][0]
-
     def inbox(self, numbers: tuple[int, ...]) -> int:
         """The number of a set of messages, in ascending order."""
         known = self._inbox_numbers.get(numbers)

@@ -57,7 +57,7 @@ def test_there_are_enough_and_each_has_a_name_of_its_own() -> None:
         ((("same-story", 3), ("agreement", 1)), "", "found by another"),
         ((("", 500),), "", "SURVIVED"),
         ((), "", "SURVIVED"),
-        ((), "Traceback\nAssertionError: no such name", "cannot be planted"),
+        ((), "Traceback\nAssertionError: no such name", "could not be hunted"),
     ],
 )
 def test_a_hunt_is_judged(tripped: tuple[tuple[str, int], ...], trouble: str, says: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from simulation import coverage
+from veritydb.types import marks
 
 TESTS = Path(__file__).parents[1]
 
@@ -22,6 +23,16 @@ def test_each_part_of_a_replica_has_marks() -> None:
         "storage",
         "vsr",
     }
+
+
+def test_no_mark_is_made_at_run_time() -> None:
+    """Nobody would require it of a search."""
+    product = Path(marks.__file__).parents[1]
+    sources = {path: path.read_text() for path in product.glob("**/*.py")}
+    calls = {path: source.count(" mark(") for path, source in sources.items()}
+    named = {path: len([*coverage.marks_in(source)]) for path, source in sources.items()}
+    calls[Path(marks.__file__)] -= 1  # Its definition.
+    assert calls == named
 
 
 @pytest.mark.parametrize("mark", sorted(coverage.EXEMPT))

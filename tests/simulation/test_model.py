@@ -200,8 +200,8 @@ def outcome(
     [
         ([outcome("scope", 10)], 0),
         ([outcome("scope", 9)], command.EMPTY),
-        ([outcome("scope", 10, ("lost", ""))], command.FOUND),
-        ([outcome("scope", 10, stuck=1)], command.FOUND),
+        ([outcome("scope", 10, ("lost", ""))], command.FAILED),
+        ([outcome("scope", 10, stuck=1)], command.FAILED),
         ([outcome("scope", 10), outcome("planted", 1)], command.SURVIVED),
         ([outcome("scope", 10), outcome("planted", 1, ("lost", ""))], 0),
         ([outcome("scope", 10), outcome("variant", 1, ("lost", ""))], 0),

@@ -10,7 +10,7 @@ import pytest
 
 from simulation.__main__ import main
 from simulation.plan import make
-from simulation.report import EMPTY, FAILED, SURVIVED, by_seed, report, status
+from simulation.report import EMPTY, FAILED, SURVIVED, by_file, by_seed, report, status
 from simulation.run import Result, simulate
 from simulation.world import Line
 
@@ -73,6 +73,8 @@ def result_with(failure: tuple[str, str] | None, empty: str) -> Result:
 
 def test_a_failure_is_reported_with_all_that_is_needed_to_repeat_it() -> None:
     failed = result_with(("agreement", "two hashes"), "")
+    assert "--seed 1 --plant 'one bug' " in by_seed(1, "one bug")
+    assert by_file("a.json", "bug").endswith("--trace --replay a.json --plant bug")
     text = report(failed, make(1), by_seed(1))
     assert '"seed": 1' in text
     assert "what happened" in text

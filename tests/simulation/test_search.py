@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,8 @@ def test_an_interrupt_ends_a_search_with_its_summary(tmp_path: Path) -> None:
         ],
         stdout=subprocess.PIPE,
         text=True,
+        # Where this test is run in the background, an interrupt would be ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert running.stdout is not None
     assert "from seed" in running.stdout.readline()

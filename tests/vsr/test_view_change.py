@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.marks import reaches
 from tests.vsr.harness import Group, Site, proposal
 from veritydb.types.ids import Op, View
 from veritydb.types.limits import MS_NS, SECOND_NS
@@ -217,13 +218,39 @@ def test_a_rotten_frame_is_never_given_up() -> None:
     group.heal()
     keeper.start()
     group.sent.clear()
-    group.run(5_000)
+    with reaches("vsr.merge_await_repair"):
+        group.run(5_000)
     assert not keeper.live.is_primary and not empty.live.is_primary
     said = [msg for source, _, msg in group.sent if source == keeper.index]
     words = [msg for msg in said if isinstance(msg, m.DoViewChange)]
     assert words and all(msg.headers[-1].op == 2 for msg in words)
     assert not any((msg.present | msg.nacks) >> (len(msg.headers) - 1) & 1 for msg in words)
     assert keeper.disk.frames[2].header.hash == group.canon[1]
+    old.start()
+    group.until(lambda: all("b" in group.words(at) for at in range(3)), 20_000)
+
+
+def test_where_all_copies_have_rotted_all_wait_until_one_can_be_read() -> None:
+    """All have told, and two of them cannot say that they never had it: nothing is given up."""
+    group = Group()
+    group.propose("a")
+    group.run(100)
+    old = group.primary()
+    keeper, empty = others(group, old)
+    group.partition(empty.index)
+    group.propose("b")
+    assert group.words(old.index) == ["a", "b"]
+    for site in (old, keeper):
+        site.crash()
+        site.disk.rotten.add(2)
+    group.heal()
+    with reaches("vsr.merge_deadlock"):
+        for site in (old, keeper):
+            site.start()
+        group.run(5_000)
+    assert not any(site.live.is_primary for site in group.sites)
+    old.crash()
+    old.disk.rotten.clear()
     old.start()
     group.until(lambda: all("b" in group.words(at) for at in range(3)), 20_000)
 

@@ -164,7 +164,13 @@ def try_merge(s: State) -> None:
         return
     merged = merge([s.dvcs[at] for at in sorted(s.dvcs)], s.replicas)
     if isinstance(merged, Undecided):
-        mark(f"vsr.merge_{merged.name.lower()}")
+        match merged:
+            case Undecided.AWAIT_QUORUM:
+                mark("vsr.merge_await_quorum")
+            case Undecided.AWAIT_REPAIR:
+                mark("vsr.merge_await_repair")
+            case Undecided.DEADLOCK:
+                mark("vsr.merge_deadlock")
         return
     if merged.commit - s.log.head > FORFEIT_OPS and _forfeit(s):
         return
