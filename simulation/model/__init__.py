@@ -1,1 +1,1 @@
-"""Exhaustive small scope: all that can happen to three replicas, within bounds, in any order."""
+"""Small scope, breadth first: what can happen to three replicas, within bounds, in any order."""
