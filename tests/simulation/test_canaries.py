@@ -1,5 +1,6 @@
 """Planted bugs: every checker has one, and every pitfall has one or a reason why not."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_a_hunt_is_judged(tripped: tuple[tuple[str, int], ...], trouble: str, sa
     problem = hunt.problem(found)
     assert says in problem if says else problem == ""
     assert hunt.row(found).startswith("DoViewChange changes")
+
+
+def test_a_hunt_whose_process_dies_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hunt, "hunt", die)
+    (found,) = hunt.hunts(["tail left out"], processes=1, starts=1)
+    assert hunt.problem(found) == "could not be hunted: its process ended with status 7"
+
+
+def die(name: str, starts: int) -> Found:
+    sys.exit(7)
 
 
 def test_the_page_has_all_of_them() -> None:

@@ -32,6 +32,16 @@ def test_no_work_is_no_problem() -> None:
     assert list(share(iter(()), double, 2)) == []
 
 
+def process(number: int) -> int:
+    return os.getpid()
+
+
+def test_each_job_may_have_a_process_of_its_own() -> None:
+    alone = {done for _, done in share(iter(range(4)), process, 2, each_anew=True)}
+    shared = {done for _, done in share(iter(range(4)), process, 2)}
+    assert len(alone) == 4 and len(shared) <= 2 and os.getpid() not in alone
+
+
 def test_who_stops_early_leaves_no_process_behind() -> None:
     before = active_children()
     shared = share(iter(range(1_000_000)), double, 2)
