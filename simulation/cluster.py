@@ -37,6 +37,8 @@ from veritydb.vsr.config import Status
 EAGER_BYTES = 2 * KIB, 64 * KIB
 """What must wait before another op is begun, where limits are small and where not."""
 PEER_LOST_PPM = 800_000
+MACHINE_PPM = 667_000
+"""How many processes that end take their machine with them, and what was not synced."""
 RETRY_START = 100 * MS
 SCRUB_EVERY = 300 * MS
 UNKNOWN_KERNEL = "needs kernel version"
@@ -121,8 +123,8 @@ class Box(Machine):
             return
         self.hosts[group.number] = host
 
-    def crash(self, why: str) -> None:
-        """The process ends at once, and with it what was not synced."""
+    def crash(self, why: str, machine: bool = True) -> None:
+        """The process ends at once, and if its `machine` does too, what was not synced is lost."""
         if not self.up:
             return
         self.world.count("crashes")
@@ -133,9 +135,15 @@ class Box(Machine):
         self._inbox.clear()
         for host in self.hosts.values():
             self.cluster.half_write(host)
-            self.cluster.cut_power(host.key)
+        if machine or not self.cluster.killed(self):
+            for host in self.hosts.values():
+                self.cluster.cut_power(host.key)
         self.hosts.clear()
         self.cluster.announce(self, up=False)
+
+    def die(self, why: str) -> None:
+        """The process ends at once. Often its machine goes on, and keeps what was written."""
+        self.crash(why, machine=self.world.choices.chance("crash.machine", MACHINE_PPM))
 
     def pause(self) -> None:
         """The process stands still; time goes on."""
@@ -165,7 +173,7 @@ class Box(Machine):
         try:
             call(*args)
         except (Died, DiskError, DiskFull, PowerCut) as error:
-            self.crash(f"{type(error).__name__} {error}")
+            self.die(f"{type(error).__name__} {error}")
             self.world.after(self.cluster.downtime(), self.start)
         except Damaged as error:
             # What is rotten was met while running: the restart decides what that means.
@@ -384,6 +392,19 @@ class Cluster(Evidence):
         except (PowerCut, DiskError, DiskFull, Damaged):
             # What it had written may have rotted before it read it again.
             self.world.count("crashes.inside-write")
+
+    def killed(self, box: Box) -> bool:
+        """Only the process ended: the system keeps what it wrote. False where that is unknown.
+
+        What a disk lied about is seen to be gone only when the power is.
+        """
+        disks = [self.disks[host.key] for host in box.hosts.values()]
+        if not all(disk.honest for disk in disks):
+            return False
+        for disk in disks:
+            disk.kill()
+        self.world.count("crashes.process-only")
+        return True
 
     def cut_power(self, key: Replica) -> None:
         """What was not synced is lost, kept, or torn."""

@@ -224,6 +224,16 @@ class SimDisk:
         if any(lied for _, lied in lost):
             self.on_fault("lying-sync")
         self._files, self._durable, self._changes = dict(names), names, {}
+        self.kill()
+
+    @property
+    def honest(self) -> bool:
+        """Whether nothing stands here that the disk does not know it has to store."""
+        files = self._files.values()
+        return not self.lying and not any(f.lies or f.ghosts or f.doomed for f in files)
+
+    def kill(self) -> None:
+        """End the process that used it: what it wrote is seen by the next one, durable or not."""
         self._cut_before = self.sync_error_in = self.stray = None
         self.errors, self.short, self.doom, self.doomed_name = {}, False, 0, ""
 

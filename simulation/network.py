@@ -142,7 +142,8 @@ class Network:
             astray = PPM // 2
         if astray and choices.chance("net.astray", astray):
             self._world.count("fault.astray")
-            return replace(packet, target=choices.choose("net.astray.to", self._nodes))
+            to = choices.choose("net.astray.to", self._nodes - 1)
+            return replace(packet, target=to + (to >= packet.target))
         if plan.damage_ppm and packet.data and choices.chance("net.damage", plan.damage_ppm):
             self._world.count("fault.damage")
             data = bytearray(packet.data)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from simulation.canaries.planting import ASSERTED, Canary, put, replace
-from veritydb.storage import names, recovery, segments, superblock
+from veritydb.storage import names, opening, recovery, segments, superblock
 from veritydb.storage.disk import DiskError
 from veritydb.storage.journal import Journal
 from veritydb.storage.segments import Segments
@@ -19,6 +19,11 @@ from veritydb.vsr.state import GATES, State
 
 def _ack_before_sync() -> None:
     put(Log, "durable", property(lambda log: log.head))
+
+
+def _start_syncs_nothing() -> None:
+    """What a killed process wrote is believed as it is seen, not as it is stored."""
+    put(opening, "settle", lambda disk: None)
 
 
 def _view_not_durable() -> None:
@@ -209,6 +214,12 @@ CANARIES = (
     Canary("folder not synced", "of a new segment", LOST, _folder_not_synced),
     Canary("memory dropped", "a superblock is not written", VIEWS, _memory_dropped, (17,)),
     Canary("memory put back", "by naming a snapshot", VIEWS, _memory_put_back, (2, 17)),
+    Canary(
+        "start syncs nothing",
+        "sees is stored",
+        (*LOST, *VIEWS, "raised-NoSuchFile"),
+        _start_syncs_nothing,
+    ),
     Canary("starts empty", "the log's end is forgotten", LOST, _starts_empty, (4,)),
     Canary("vouches for a snapshot's frames", "", LOST, _acknowledges_what_it_lacks, (21, 37)),
     Canary("commits what is held", "", ("durability", ASSERTED), _commits_what_is_held, (10, 39)),

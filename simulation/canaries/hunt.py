@@ -12,8 +12,9 @@ from simulation.workers import Lost, share
 
 SEEDS_MAX = 500
 STARTS_MAX = 5
+STARTS_MIN = 3
 SEEDS_ENOUGH = 40
-"""After so many seeds altogether no more starts are tried."""
+"""After so many seeds altogether no more starts are tried than have to be."""
 START_EVERY = 100_000
 
 
@@ -44,8 +45,8 @@ def hunt(name: str, starts: int = STARTS_MAX) -> Found:
         for start in range(starts):
             found = _first(1 + start * START_EVERY)
             tripped.append(found)
-            wrong = found[0] not in canary.finders
-            if wrong or sum(seeds for _, seeds in tripped) >= SEEDS_ENOUGH:
+            enough = sum(seeds for _, seeds in tripped) >= SEEDS_ENOUGH
+            if found[0] not in canary.finders or (enough and start + 1 >= STARTS_MIN):
                 break
     except Exception:
         # What it changes is not there any more: that has to be mended, not hidden.

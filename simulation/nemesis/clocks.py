@@ -24,9 +24,11 @@ class Clocks(Family):
     def _clock(self) -> None:
         box = self.stage.box("clock.who")
         what = self.choices.choose("clock.what", 5)
-        self.stage.fired("clock")
+        before = box.clock.wall()
         if what == 0:
             box.clock.correct()
+            if box.clock.wall() == before:
+                return
         elif what == 1:
             box.clock.freeze()
         else:
@@ -36,3 +38,4 @@ class Clocks(Family):
             most = YEAR if max(others, default=YEAR) <= 5 * SECOND else 5 * SECOND
             far = self.choices.log_uniform("clock.far", MS, most)
             box.clock.jump(far if self.choices.choose("clock.sign", 2) else -far)
+        self.stage.fired("clock")

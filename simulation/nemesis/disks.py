@@ -53,7 +53,7 @@ class Disks(Family):
     def _read_soon(self, box: Box) -> None:
         """Half of the time the next read is to be one of a start."""
         if box.up and self.choices.choose("read.start", 2):
-            self.stage.fell(box, "killed")
+            self.stage.killed(box)
 
     def _eio_write(self) -> None:
         """Some operation soon fails, a write possibly after a part of it was done."""

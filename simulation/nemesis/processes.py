@@ -38,7 +38,7 @@ class Processes(Family):
         box = self.stage.up("crash.who")
         if box is not None:
             self.stage.fired("crash")
-            self.stage.fell(box, "killed")
+            self.stage.killed(box)
 
     def _crash_inside(self) -> None:
         """Between two effects of some later step, or two operations of the disk."""
@@ -60,7 +60,7 @@ class Processes(Family):
             self._round(box, self.choices.between("loop.rounds", 2, 6))
 
     def _round(self, box: Box, rounds: int) -> None:
-        box.crash("crash loop")
+        box.die("crash loop")
         self.world.after(self.choices.exponential("loop.down", 50 * MS), box.start)
         if rounds and not self.stage.stopped:
             lives = self.choices.log_uniform("loop.lives", 5 * MS, 500 * MS)
@@ -106,8 +106,14 @@ class Processes(Family):
         box.gone = True
 
     def _step_down(self) -> None:
-        host = self.stage.host("step-down.who")
-        if host is not None:
+        leading = [
+            (box, host)
+            for box in self.cluster.boxes
+            if box.up and not box.paused
+            for host in box.hosts.values()
+            if host.node.replica.is_primary
+        ]
+        if leading:
             self.stage.fired("step-down")
-            box = self.cluster.boxes[host.machine.index]
+            box, host = self.choices.pick("step-down.who", leading)
             box.run(box.life, host.step, StepDown())

@@ -73,8 +73,13 @@ class Stage:
         return found
 
     def fell(self, box: Box, why: str) -> None:
-        """The process ends now and comes back after a while."""
+        """The machine ends now and comes back after a while."""
         box.crash(why)
+        self.world.after(self.cluster.downtime(), box.start)
+
+    def killed(self, box: Box) -> None:
+        """The process ends now and comes back after a while."""
+        box.die("killed")
         self.world.after(self.cluster.downtime(), box.start)
 
 
