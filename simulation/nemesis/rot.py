@@ -7,7 +7,7 @@ or all kinds of things are damaged, but on one machine.
 from collections.abc import Mapping
 
 from simulation.checkers.base import Replica
-from simulation.disk import SECTOR
+from simulation.disk import SECTOR, SimDisk
 from simulation.nemesis.squeeze import Squeeze
 from simulation.nemesis.stage import Family, Stage, Strike
 from simulation.topology import Group
@@ -133,7 +133,7 @@ class Rot(Family):
             self._fell()
 
     def _file_lost(self) -> None:
-        """A file is gone, empty or cut short when the process comes back."""
+        """A file is gone, empty, cut short or full of wrong bits when the process comes back."""
         keys = [] if self._often_enough("file-lost") else self.stage.victims()
         if keys:
             self._fell()
@@ -147,7 +147,8 @@ class Rot(Family):
 
     def _lose(self, key: Replica, name: str) -> None:
         disk = self.cluster.disks[key]
-        how = self.choices.choose("lost.how", 3)
+        # Single frames of segments are what `rot` is about; nobody looks at what pads them.
+        how = self.choices.choose("lost.how", 3 if name.endswith(".log") else 4)
         self.world.note(f"g{key[0]}r{key[1]}", (), "file lost", name, how)
         self.cluster.ruined.add(key)
         for frame in list(self.cluster.frames.values()):
@@ -157,9 +158,19 @@ class Rot(Family):
                 self.cluster.rotten[(key, header.op)] = header.hash
         if how == 0:
             disk.vanish(name)
+        elif how == 3:
+            self._rot_all_over(disk, name)
         else:
             size = disk.size(name) or 0
             disk.truncate(name, 0 if how == 1 else self.choices.choose("lost.size", size + 1))
+
+    def _rot_all_over(self, disk: SimDisk, name: str) -> None:
+        """Some bits where there is something."""
+        stretches = [(at, len(data)) for each, at, data in disk.contents() if each == name]
+        for _ in range(self.choices.between("rot.bits", 1, 8) if stretches else 0):
+            start, long = self.choices.pick("rot.stretch", stretches)
+            at = start + self.choices.choose("rot.at", long)
+            disk.rot(name, at, 1 << self.choices.choose("rot.bit", 8))
 
     def _fell(self) -> None:
         box = self.cluster.boxes[self.stage.victim]
