@@ -370,6 +370,10 @@ class Client:
         if tag.outcome.code != Code.DUPLICATE:
             self._shared.heard(group, tag.outcome.op)
         self._world.count("client.answers")
+        if tag.outcome.code not in (Code.OK, Code.DUPLICATE) and not self._shared.calm:
+            # Only what is done counts.
+            self._shared.left += 1
+            self.wake()
         self._world.count(f"code.{tag.outcome.code.name}")
         if tag.outcome.code == Code.NO_SESSION and request.entry.header.session == session.number:
             session.renew()

@@ -11,8 +11,8 @@ from simulation.plan import REPLICAS, Plan
 
 Counts = Mapping[str, int]
 
-COUNTED_ANSWERS = 150
-"""Of a run that counts as one, when runs are counted per hour."""
+COUNTED_REQUESTS = 150
+"""Acknowledged, in a run that counts as one when runs are counted per hour."""
 STRIKES_OF_TEN = 8
 """In how many of ten runs that drew it a class of faults has to find something to strike at."""
 STRIKES_DRAWN = 50
@@ -51,6 +51,7 @@ def _shaken(plan: Plan, counts: Counts) -> bool:
 
 SHAKING = ("crash", "crash-loop", "power-cut", "step-down")
 _ANSWERS = _sum("client.answers", "client.reads")
+_ACKNOWLEDGED = _sum("code.OK", "code.DUPLICATE", "client.reads")
 FLOORS = (
     Floor("answers", _always, _ANSWERS, lambda plan: plan.requests // 5),
     Floor("answers", _ended, _ANSWERS, lambda plan: plan.requests * 6 // 10),
@@ -78,10 +79,14 @@ def idle(plan: Plan, counts: Counts) -> list[str]:
     return [fault for fault in plan.faults if not counts.get(f"fault.{fault}")]
 
 
+def acknowledged(counts: Counts) -> int:
+    """How many requests were done: a refusal is an answer, but no acknowledgement."""
+    return _ACKNOWLEDGED(counts)
+
+
 def counted(plan: Plan, counts: Counts) -> bool:
     """Whether a run that passed counts when the speed of the search is told."""
-    answers = counts.get("client.answers", 0) + counts.get("client.reads", 0)
-    enough = REPLICAS[plan.shape] >= 3 and answers >= COUNTED_ANSWERS
+    enough = REPLICAS[plan.shape] >= 3 and acknowledged(counts) >= COUNTED_REQUESTS
     return enough and not idle(plan, counts)
 
 

@@ -109,7 +109,7 @@ class Summary:
         self.empty: list[Tried] = []
         self.cpu = 0.0
         self.events: list[int] = []
-        self.answers: list[int] = []
+        self.acknowledged: list[int] = []
         self.reached: set[str] = set()
         self.drawn: Counter[str] = Counter()
         self.fired: Counter[str] = Counter()
@@ -130,7 +130,7 @@ class Summary:
             self.idle += 1
         elif floors.counted(plan, result.counts):
             self.events.append(result.events)
-            self.answers.append(result.counts.get("client.answers", 0))
+            self.acknowledged.append(floors.acknowledged(result.counts))
         self.drawn.update(plan.faults)
         for fault in plan.faults:
             fired = result.counts.get(f"fault.{fault}", 0)
@@ -181,7 +181,7 @@ class Summary:
         if counted:
             rows.append(
                 f"of a counted seed: simulated events {median(self.events):,.0f} (median), "
-                f"{mean(self.events):,.0f} (mean); {median(self.answers):,.0f} acknowledged "
+                f"{mean(self.events):,.0f} (mean); {median(self.acknowledged):,.0f} acknowledged "
                 "requests (median)"
             )
         return "\n".join(rows)

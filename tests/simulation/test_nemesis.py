@@ -43,7 +43,9 @@ def passed(result: Result) -> dict[str, int]:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_it_strikes(fault: str) -> None:
-    assert passed(simulate(1, one_fault(fault)))["fault." + fault] > 0
+    # In so short a run there may be nothing yet to erase, or to put back.
+    plans = [msgspec.structs.replace(one_fault(fault), seed=seed) for seed in range(1, 9)]
+    assert any(passed(simulate(plan.seed, plan)).get("fault." + fault) for plan in plans)
 
 
 def test_every_class_has_its_place() -> None:

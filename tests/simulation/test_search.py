@@ -26,7 +26,7 @@ def result(seed: int, **changes: object) -> Result:
         trace="",
         events=9_000,
         time=0,
-        counts={"client.answers": 180} | {f"fault.{fault}": 1 for fault in make(seed).faults},
+        counts={"code.OK": 180} | {f"fault.{fault}": 1 for fault in make(seed).faults},
         timeline=[],
     )
     return plain._replace(**changes)
@@ -52,8 +52,8 @@ def summary(*runs: Tried) -> Summary:
 def test_only_runs_that_did_enough_are_counted() -> None:
     seed = next(each for each in range(1, 200) if make(each).shape == "one")
     alone = Tried(make(seed), result(seed), None, 0.5)
-    few = tried().result.counts | {"client.answers": 149}
-    idle = tried(counts={"client.answers": 180})
+    few = tried().result.counts | {"code.OK": 149}
+    idle = tried(counts={"code.OK": 180})
     found = summary(tried(), tried(counts=few), tried(empty="idle"), idle, alone)
     assert (found.seeds, len(found.events), found.idle) == (5, 1, 1)
     assert "5 seeds, 0 failed, 1 empty, 1 counted; 2.5 CPU seconds, 1,440 counted" in found.text()

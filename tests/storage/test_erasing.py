@@ -327,3 +327,19 @@ def test_a_start_writes_nothing_where_nothing_is_left_to_erase() -> None:
     assert disk.changed.count(names.segment(Op(1))) == 1
     assert store.erase_many([(Op(1), 0)]) == []
     assert read(store, 1) == read(other, 1)
+
+
+def test_a_start_without_the_file_of_an_unfinished_erasure_waits_for_its_repair() -> None:
+    """There is nothing to make zero, and the map keeps what comes from a peer erased."""
+    whole = next_frame(None, [SMALL, BIG])
+    _, other = fresh()
+    other.append([whole])
+    other.erase_many([(Op(1), 1)])
+    disk, store = fresh()
+    store.append([read(other, 1)])
+    disk.vanish(names.segment(Op(1)))
+    store, recovered = reopen(disk)
+    assert recovered.faulty == (1,)
+    store.repair(whole)
+    assert read(store, 1) == read(other, 1)
+    assert read(reopen(disk)[0], 1) == read(other, 1)

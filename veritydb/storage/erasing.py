@@ -65,7 +65,7 @@ class Erasing:
             return True
         ops = self._holes.unfinished(segment)
         spans: list[tuple[int, int]] = []
-        complete = True
+        complete, readable = True, False
         for op in ops:
             header = self._journal.header(op)
             whole = self._segments.read_one(header) if header is not None else None
@@ -73,14 +73,16 @@ class Erasing:
                 # To be repaired, and what repairs it keeps the holes. Look again next time.
                 complete = False
                 continue
+            readable = True
             places = _places(whole.header, whole.body, self._holes.of(segment, op))
             spans += [place for place in places if self._segments.filled(segment, *place)]
-        if ops:
+        if readable:
             # Also where nothing is left to be made zero: it may not be durable.
             self._segments.erase(segment, spans)
         if ops and complete:
             self._holes.finish(segment)
         assert complete or ops
+        assert readable or not spans
         return complete
 
 
