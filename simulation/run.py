@@ -99,7 +99,8 @@ class Simulation:
             # Where there is little room, requests are sent away and wait.
             net = plan.network
             pace = net.delay_min + net.delay_mean + plan.write_latency
-            self.checkers.all.append(Steady(pace, REPLICAS[plan.shape]))
+            steady = Steady(pace, REPLICAS[plan.shape], lambda: self.world.now)
+            self.checkers.all.append(steady)
         self._wire_checkers()
         self.clients = self._make_clients()
         self.cluster.to_client = self._to_client

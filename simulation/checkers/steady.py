@@ -5,6 +5,7 @@ right end without it. So runs in which nothing goes wrong are held to what they 
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import ClassVar
 
 from simulation.checkers.base import Answer, Checker, Decided, Replica, SentFact
@@ -34,16 +35,16 @@ class Steady(Checker):
 
     name: ClassVar[str] = "steady"
 
-    def __init__(self, pace: int, replicas: int) -> None:
-        """`pace` is how long one message and one write take, ns."""
+    def __init__(self, pace: int, replicas: int, now: Callable[[], int]) -> None:
+        """`pace` is how long one message and one write take, ns; `now()` is the simulated time."""
         self._pace = pace
+        self._now = now
         self._backups = replicas - 1
         self._links = replicas * self._backups
         self._sent: dict[int, Counter[str]] = {}
         self._view_states: Counter[Replica] = Counter()
         self._ops: Counter[int] = Counter()
         self._waits: list[int] = []
-        self._last = 0
 
     def sent(self, fact: SentFact) -> None:
         """Count it, if it is ordinary."""
@@ -62,7 +63,6 @@ class Steady(Checker):
     def decided(self, group: int, what: Decided) -> None:
         """Count ops, on which most of the rest depends."""
         self._ops[group] += 1
-        self._last = what.time
 
     def answered(self, answer: Answer) -> None:
         """Note how long that took."""
@@ -71,7 +71,7 @@ class Steady(Checker):
     def ended(self) -> None:
         """Compare all that was counted."""
         for group, sent in self._sent.items():
-            seconds = self._last / SECOND + 2
+            seconds = self._now() / SECOND + 1
             for kind, most in PER_SECOND.items():
                 self._compare(kind, sent, int(most * seconds * self._links))
             copies = self._backups * self._ops[group]

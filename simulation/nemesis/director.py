@@ -107,7 +107,7 @@ class Nemesis:
             return
         missing = [name for name in self.missing() if name in self._strikes]
         if self._starved() and self._world.now - self._answered_at > RELIEF:
-            # People come and look: clocks are set, cables are plugged in.
+            # People come and look: clocks are set, cables plugged in, machines switched on.
             self._answered_at = self._world.now
             self._relieve()
         progress = self._progress()
@@ -118,14 +118,16 @@ class Nemesis:
             if rested and progress >= self._begin_at[name] and not self._starved():
                 self._prodded[name] = self._world.now
                 self._strike(name)
-        if missing:
-            self._world.after(PROD_EVERY, self._prod)
+        self._world.after(PROD_EVERY, self._prod)
 
     def _relieve(self) -> None:
         self._world.note("world", (), "relief")
         self._stage.network.heal()
         for box in self._stage.cluster.boxes:
             box.clock.correct()
+            if box.gone:
+                box.gone = False
+                box.start()
 
     def _hurt(self) -> bool:
         """Whether a replica has been waiting for long for the others to hold or replace it."""

@@ -97,7 +97,7 @@ class Processes(Family):
         self.cluster.network.slow.pop(box.index, None)
 
     def _gone(self) -> None:
-        """One node goes away and does not come back before everything heals."""
+        """One node goes away and does not come back before people look, or everything heals."""
         if any(box.gone for box in self.cluster.boxes) or len(self.cluster.boxes) < 3:
             return
         box = self.stage.box("gone.who")

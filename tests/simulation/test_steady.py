@@ -40,19 +40,19 @@ def test_a_run_without_faults_is_steady() -> None:
 
 @pytest.mark.parametrize("fact", [message("StartViewChange"), message("Prepare", view=2)])
 def test_what_is_out_of_the_ordinary_fails(fact: SentFact) -> None:
-    assert fails(Steady(MS, 3), fact)
+    assert fails(Steady(MS, 3, lambda: 0), fact)
 
 
 @pytest.mark.parametrize(
     "kind", ["Ping", "Heartbeat", "PrepareOk", "RequestFrames", "DoViewChange", "RequestStartView"]
 )
 def test_too_many_of_a_kind_fail(kind: str) -> None:
-    assert not fails(Steady(MS, 3), *[message(kind)] * 5)
-    assert fails(Steady(MS, 3), *[message(kind)] * 400)
+    assert not fails(Steady(MS, 3, lambda: 0), *[message(kind)] * 5)
+    assert fails(Steady(MS, 3, lambda: 0), *[message(kind)] * 400)
 
 
 def test_writing_a_view_down_again_and_again_fails() -> None:
-    checker = Steady(MS, 3)
+    checker = Steady(MS, 3, lambda: 0)
     for number in range(6):
         checker.asked((1, 0), number, VIEW, None)
     with pytest.raises(Failure, match="writes down"):
