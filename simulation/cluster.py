@@ -406,6 +406,13 @@ class Cluster(Evidence):
         self.world.count("crashes.process-only")
         return True
 
+    def lose_cache(self, box: Box) -> None:
+        """A machine ends on which nothing runs."""
+        assert not box.up
+        for key in self.disks:
+            if self.group(key[0]).nodes[key[1]] == box.index:
+                self.cut_power(key)
+
     def cut_power(self, key: Replica) -> None:
         """What was not synced is lost, kept, or torn."""
         c = self.world.choices

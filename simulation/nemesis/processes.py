@@ -70,8 +70,7 @@ class Processes(Family):
         """All machines at once."""
         self.stage.fired("power-cut")
         for box in self.cluster.boxes:
-            if box.up:
-                self.stage.fell(box, "power cut")
+            self.stage.fell(box, "power cut")
 
     def _pause(self) -> None:
         box = self.stage.up("pause.who")

@@ -155,5 +155,4 @@ class Promises(Family):
 
     def _fell(self, why: str) -> None:
         box = self.cluster.boxes[self.stage.victim]
-        if box.up:
-            self.stage.fell(box, why)
+        self.stage.fell(box, why)

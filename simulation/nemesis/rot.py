@@ -174,5 +174,4 @@ class Rot(Family):
 
     def _fell(self) -> None:
         box = self.cluster.boxes[self.stage.victim]
-        if box.up:
-            self.stage.fell(box, "damaged")
+        self.stage.fell(box, "damaged")

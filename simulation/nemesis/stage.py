@@ -74,8 +74,12 @@ class Stage:
 
     def fell(self, box: Box, why: str) -> None:
         """The machine ends now and comes back after a while."""
-        box.crash(why)
-        self.world.after(self.cluster.downtime(), box.start)
+        if box.up:
+            box.crash(why)
+            self.world.after(self.cluster.downtime(), box.start)
+        else:
+            # Its process had ended before; what that left in the cache goes now.
+            self.cluster.lose_cache(box)
 
     def killed(self, box: Box) -> None:
         """The process ends now and comes back after a while."""
