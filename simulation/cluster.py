@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from simulation import power
 from simulation.calls import Call, ReadCall
 from simulation.checkers.base import Replica, Watch
 from simulation.choices import PPM
 from simulation.clocks import Clock
-from simulation.disk import PowerCut, SimDisk, keep_everything, lose_everything
+from simulation.disk import PowerCut, SimDisk
 from simulation.evidence import Evidence
 from simulation.facts import start_of
 from simulation.host import Died, Halted, Host, Machine
@@ -134,7 +135,7 @@ class Box(Machine):
         self.crash_in = None
         self._inbox.clear()
         for host in self.hosts.values():
-            self.cluster.half_write(host)
+            power.half_write(host, self.cluster.disks[host.key], self.world)
         if machine or not self.cluster.killed(self):
             for host in self.hosts.values():
                 self.cluster.cut_power(host.key)
@@ -381,18 +382,6 @@ class Cluster(Evidence):
                 index = group.nodes.index(box.index)
                 host.step(vsr_ev.PeerReached(index) if up else vsr_ev.PeerLost(index))
 
-    def half_write(self, host: Host) -> None:
-        """The writer was busy when the process ended: some of its work may be on the disk."""
-        if not host.writing or self.world.choices.chance("crash.not-begun", PPM // 2):
-            return
-        disk = self.disks[host.key]
-        disk.fail_after(self.world.choices.choose("crash.disk-operation", 16))
-        try:
-            host.writer.turn()
-        except (PowerCut, DiskError, DiskFull, Damaged):
-            # What it had written may have rotted before it read it again.
-            self.world.count("crashes.inside-write")
-
     def killed(self, box: Box) -> bool:
         """Only the process ended: the system keeps what it wrote. False where that is unknown.
 
@@ -415,14 +404,7 @@ class Cluster(Evidence):
 
     def cut_power(self, key: Replica) -> None:
         """What was not synced is lost, kept, or torn."""
-        c = self.world.choices
-        mode = c.choose("crash.mode", 4)
-        if mode == 0:
-            self.disks[key].crash(lose_everything)
-        elif mode == 1 and not self.disks[key].lying:
-            self.disks[key].crash(keep_everything)
-        else:
-            self.disks[key].crash(lambda n: c.choose("crash.sector", n))
+        power.cut(self.disks[key], self.world.choices)
 
     def halted(self, box: Box, halt: Halted) -> None:
         """A replica stopped itself for good, for a reason that is known and right."""
