@@ -6,6 +6,7 @@ should power fail before, a part of it happens then.
 
 from collections import deque
 from collections.abc import Callable
+from itertools import takewhile
 
 from veritydb.node.effects import (
     AppendOutcomes,
@@ -71,7 +72,9 @@ class Writer:
                 # What follows may rely on the outcomes before it: a snapshot does.
                 self._outcomes(outcomes)
                 outcomes = []
-                if self.queue:
+                if self.queue and isinstance(self.queue[0], RepairFrame):
+                    self._repair(done)
+                elif self.queue:
                     self._other(self.queue[0], done)
                     self.queue.popleft()
             self._store.prepare()
@@ -102,6 +105,15 @@ class Writer:
         if writes:
             self._store.append_outcomes(writes[0].first, b"".join(w.data for w in writes))
 
+    def _repair(self, done: list[Event]) -> None:
+        """Mend what waits in a row; without space it goes on waiting."""
+        writes = list(takewhile(lambda write: isinstance(write, RepairFrame), self.queue))
+        frames = [write.frame for write in writes if isinstance(write, RepairFrame)]
+        self._store.repair(frames)
+        for frame in frames:
+            self.queue.popleft()
+            done.append(FrameRepaired(frame.header.op, frame.header.hash))
+
     def _other(self, write: Write, done: list[Event]) -> None:
         if isinstance(write, WriteSuperblock):
             self._store.write_superblock(write.view_state, write.snapshot)
@@ -110,9 +122,6 @@ class Writer:
             self.erased(self._store.read_headers(Op(write.after + 1), self._store.head))
             self._store.cut(write.after)
             done.append(LogCut(write.after))
-        elif isinstance(write, RepairFrame):
-            self._store.repair(write.frame)
-            done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
         elif isinstance(write, Transfer):
             done.append(self._transfer(write))
         else:

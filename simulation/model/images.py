@@ -182,7 +182,7 @@ def perform(store: Store, write: Write) -> None:
     elif isinstance(write, WriteViewState):
         store.write_superblock(write.state)
     else:
-        store.repair(write.frame)
+        store.repair([write.frame])
 
 
 def merges(queue: tuple[Write, ...]) -> Iterator[Write]:

@@ -138,6 +138,37 @@ def test_a_frame_that_was_mended_is_told_of_before_the_next_is_written(tmp_path:
     assert told == [True]
 
 
+class Counting(FileDisk):
+    """A disk that counts how often it was asked to sync a file."""
+
+    syncs = 0
+
+    def sync(self, name: str) -> None:
+        """Count."""
+        self.syncs += 1
+        super().sync(name)
+
+
+def test_frames_that_are_mended_in_a_row_are_written_together(tmp_path: Path) -> None:
+    """On a slow disk each sync counts, and a lost segment has thousands of frames."""
+    disk = Counting(tmp_path)
+    desk = Desk(tmp_path, disk)
+    log = log_of(40)
+    syncs: list[int] = []
+    desk.writer.put(WriteFrames(tuple(log)))
+    held = threading.Event()
+    desk.writer.put(lambda: held.wait() and None)
+    desk.writer.put(lambda: syncs.append(disk.syncs))
+    for frame in log[:30]:
+        desk.writer.put(RepairFrame(frame))
+    desk.writer.put(lambda: syncs.append(disk.syncs))
+    held.set()
+    desk.close()
+    mended = [event for event in desk.events if isinstance(event, FrameRepaired)]
+    assert [event.op for event in mended] == list(range(1, 31))
+    assert syncs[1] - syncs[0] == 1
+
+
 class Failing(FileDisk):
     """A disk that fails at the n-th sync of a file, or has no space for a while."""
 

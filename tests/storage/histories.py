@@ -139,7 +139,7 @@ def repair(op: int) -> Step:
     """Write a frame of the log again."""
 
     def step(store: Store, model: Model) -> None:
-        store.repair(model.log[op - 1])
+        store.repair([model.log[op - 1]])
 
     return step
 

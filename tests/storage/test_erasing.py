@@ -86,7 +86,7 @@ def test_a_rotten_frame_cannot_be_erased_until_it_is_repaired() -> None:
     store.append(frames)
     disk.rot(names.segment(1), frames[1].header.position + 50)
     assert store.erase_many([(Op(1), 0), (Op(2), 0)]) == [(2, 0)]
-    store.repair(frames[1])
+    store.repair([frames[1]])
     assert store.erase_many([(Op(2), 0)]) == []
     assert read(store, 1).holes
     assert read(store, 2).holes
@@ -102,7 +102,7 @@ def test_a_frame_that_comes_erased_is_kept_erased() -> None:
     disk, store = fresh()
     store.append(erased[:1])
     store.append(whole[1:])
-    store.repair(erased[1])
+    store.repair([erased[1]])
     for again in (store, reopen(disk)[0]):
         assert [read(again, 1), read(again, 2)] == erased
 
@@ -136,7 +136,7 @@ def test_without_its_map_a_frame_with_holes_is_rotten(came_erased: bool) -> None
     disk.remove(names.holes(1))
     store, recovered = reopen(disk)
     assert recovered.faulty == (1,)
-    store.repair(erased)
+    store.repair([erased])
     assert read(reopen(disk)[0], 1) == erased
     assert [each for each in verify(disk) if each.file != names.OUTCOMES] == []
 
@@ -147,9 +147,9 @@ def test_what_does_not_match_the_root_is_not_written() -> None:
     store.append([whole])
     body = whole.body.replace(b"C", b"D", 1)
     with pytest.raises(BadFrame, match="Merkle"):
-        store.repair(Frame(whole.header, body))
+        store.repair([Frame(whole.header, body)])
     with pytest.raises(BadFrame, match="Merkle"):
-        store.repair(Frame(whole.header, whole.body, (Hole(0, 7, bytes(32)),)))
+        store.repair([Frame(whole.header, whole.body, (Hole(0, 7, bytes(32)),))])
     assert mask(whole, (Hole(3, 0, bytes(32)),)) is None
 
 
@@ -163,7 +163,7 @@ def test_rot_in_the_map_is_repaired_from_a_peer(at: int) -> None:
     store, recovered = reopen(disk)
     assert recovered.faulty == (1,)
     assert store.read_frames(Op(1), Op(1), MIB) == [None]
-    store.repair(erased)
+    store.repair([erased])
     assert read(store, 1) == erased
     # Its record took the place of the one that had rotted, and nothing of that is left.
     parsed = holes.decode(disk.read(names.holes(1), 0, 4096))
@@ -183,7 +183,7 @@ def test_a_map_that_was_cut_is_whole_again_after_the_repair() -> None:
     store, recovered = reopen(disk)
     assert recovered.faulty == tuple(range(10, 21))
     for op in recovered.faulty:
-        store.repair(erased[op - 1])
+        store.repair([erased[op - 1]])
     assert [read(store, op) for op in range(1, 21)] == erased
     assert [each for each in verify(disk) if each.file == name and each.severity != NOTE] == []
 
@@ -340,6 +340,6 @@ def test_a_start_without_the_file_of_an_unfinished_erasure_waits_for_its_repair(
     disk.vanish(names.segment(Op(1)))
     store, recovered = reopen(disk)
     assert recovered.faulty == (1,)
-    store.repair(whole)
+    store.repair([whole])
     assert read(store, 1) == read(other, 1)
     assert read(reopen(disk)[0], 1) == read(other, 1)

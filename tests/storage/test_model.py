@@ -134,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
     def repair(self, data: st.DataObject) -> None:
         """Write a rotten frame again; what was erased stays so."""
         op = data.draw(st.sampled_from(sorted(self.rotten)))
-        self.store.repair(self.log[op - 1])
+        self.store.repair([self.log[op - 1]])
         self.rotten.discard(op)
 
     @precondition(lambda self: self.log)

@@ -269,7 +269,7 @@ def test_a_missing_segment_is_rot() -> None:
     expect(disk, [1, 2, 3, 4, 5, 6], (1, 2, 3, 4, 5, 6))
     store, _ = reopen(disk)
     for frame in OLD:
-        store.repair(frame)
+        store.repair([frame])
     expect(disk, [1, 2, 3, 4, 5, 6])
 
 

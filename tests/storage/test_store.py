@@ -104,7 +104,7 @@ def test_a_rotten_frame_is_never_served_and_can_be_repaired() -> None:
     assert store.read_frames(Op(1), Op(4), MIB) == [frames[0], None, *frames[2:]]
     store, recovered = reopen(disk)
     assert recovered.faulty == (2,)
-    store.repair(frames[1])
+    store.repair([frames[1]])
     assert store.read_frames(Op(1), Op(4), MIB) == frames
     assert reopen(disk)[1].faulty == ()
 
@@ -219,7 +219,7 @@ def test_a_snapshot_from_elsewhere_is_a_new_beginning() -> None:
     read = store.read_frames(Op(1), Op(8), MIB)
     assert read == [*frames[:2], None, None, None, None, *frames[6:]]
     for op in (6, 5, 4, 3):
-        store.repair(frames[op - 1])
+        store.repair([frames[op - 1]])
     assert store.read_frames(Op(1), Op(8), MIB) == frames
 
 
@@ -240,5 +240,5 @@ def test_erased_events_are_gone_and_the_rest_is_proved() -> None:
         assert after == second
     assert not any(b"SSS" in data or b"TTT" in data for _, _, data in disk.contents())
     # A peer that has not erased yet cannot bring it back.
-    store.repair(first)
+    store.repair([first])
     assert store.read_frames(Op(1), Op(1), MIB) == [read]

@@ -229,9 +229,12 @@ class Writer:
                 # What follows may rely on the outcomes before it: a snapshot does.
                 self._outcomes(outcomes)
                 outcomes = []
-                self._other(write, done)
-                # Told at once: while rotten frames are mended one after the other, the next is
-                # always there already, and nobody would hear of the first.
+                if isinstance(write, RepairFrame):
+                    self._repair(write, done)
+                else:
+                    self._other(write, done)
+                # Told at once: while rotten frames are mended, the next are always there already,
+                # and nobody would hear of the first.
                 break
         self._append(frames, done)
         if done:
@@ -249,6 +252,20 @@ class Writer:
         last = frames[-1].header
         done.append(FramesWritten(last.op, last.hash))
 
+    def _repair(self, write: RepairFrame, done: list[Event]) -> None:
+        """Mend rotten frames: those that wait in a row are written together."""
+        frames = [write.frame]
+        size = len(write.frame.body)
+        while self._queue and size < GATHER_BYTES:
+            following = self._queue[0]
+            if not isinstance(following, RepairFrame):
+                break
+            self._queue.popleft()
+            frames.append(following.frame)
+            size += len(following.frame.body)
+        self._patiently(lambda: self._store.repair(frames))
+        done += [FrameRepaired(frame.header.op, frame.header.hash) for frame in frames]
+
     def _outcomes(self, writes: list[AppendOutcomes]) -> None:
         if writes:
             # They follow one another, so they are one write.
@@ -263,10 +280,6 @@ class Writer:
         elif isinstance(write, CutLog):
             self._store.cut(write.after)
             done.append(LogCut(write.after))
-        elif isinstance(write, RepairFrame):
-            frame = write.frame
-            self._patiently(lambda: self._store.repair(frame))
-            done.append(FrameRepaired(write.frame.header.op, write.frame.header.hash))
         elif isinstance(write, transfer.WRITES):
             done.append(transfer.write(self._store, write, self._patiently))
         else:

@@ -170,12 +170,28 @@ class Store:
         self._last = previous
         self._head = previous.op
 
-    def repair(self, whole: Frame) -> None:
-        """Write a frame of the log again, or for the first time where a snapshot stood for it.
+    def repair(self, frames: Sequence[Frame]) -> None:
+        """Write frames of the log again, or for the first time where a snapshot stood for them.
 
-        What was erased here stays erased. Raises BadFrame if the body is not the header's, Damaged
-        if nothing on this disk says that the log has this frame.
+        Those that stand side by side are one write and one sync. What was erased here stays erased.
+        Raises BadFrame if a body is not its header's, Damaged if nothing on this disk says that the
+        log has a frame, DiskFull; what comes before in `frames` may have been written.
         """
+        together: list[Frame] = []
+        for whole in frames:
+            recorded = self._recorded(whole)
+            together.append(self._erased(whole))
+            if not recorded:
+                # The next one may be known by this record.
+                mark("storage.record_repaired")
+                self._segments.write(together)
+                self._journal.write((whole.header,))
+                together = []
+        if together:
+            self._segments.write(together)
+
+    def _recorded(self, whole: Frame) -> bool:
+        """Whether a frame's own record names it. Raises as `repair` if it is not of this log."""
         header = whole.header
         assert 0 < header.op <= self._head
         if not frame.verify_root(whole):
@@ -185,10 +201,7 @@ class Store:
         if not recorded and not self._belongs(header):
             at = header.op * RECORD_BYTES
             raise Damaged(names.JOURNAL, at, "no record names the frame to repair", header.op)
-        self._segments.write((self._erased(whole),))
-        if not recorded:
-            mark("storage.record_repaired")
-            self._journal.write((header,))
+        return recorded
 
     def _erased(self, whole: Frame) -> Frame:
         """Return the frame with the holes that were made in it here."""

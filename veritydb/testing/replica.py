@@ -162,7 +162,7 @@ class Replica:
         return vsr.FramesWritten(last.op, last.hash)
 
     def _repair(self, effect: fx.RepairFrame) -> ev.Event:
-        self.store.repair(effect.frame)
+        self.store.repair([effect.frame])
         return vsr.FrameRepaired(effect.frame.header.op, effect.frame.header.hash)
 
     def _cut(self, effect: fx.CutLog) -> ev.Event:

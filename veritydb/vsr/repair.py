@@ -19,7 +19,7 @@ from veritydb.vsr.state import RECOVERING, Purpose, State, Waiting
 
 # To verify and append these takes the receiver a few milliseconds.
 ANSWER_FRAMES_MAX = 256
-# Each is written and synced by itself. What goes well once is asked for twice as much of.
+# What goes well once is asked for twice as much of.
 REPAIR_FRAMES_MAX = 64
 assert ANSWER_FRAMES_MAX <= FRAMES_MAX
 
