@@ -211,7 +211,7 @@ CANARIES = (
     Canary("superblock not synced", "written only", VIEWS, _superblock_not_synced, (1,)),
     Canary("sync retried", "a failed sync is repeated", (*LOST, GONE), _sync_retried, (3,)),
     Canary("write error ignored", "of the header journal", LOST, _write_error_ignored),
-    Canary("folder not synced", "of a new segment", LOST, _folder_not_synced),
+    Canary("folder not synced", "of a new segment", (*LOST, "liveness"), _folder_not_synced),
     Canary("memory dropped", "a superblock is not written", VIEWS, _memory_dropped, (17,)),
     Canary("memory put back", "by naming a snapshot", VIEWS, _memory_put_back, (2, 17)),
     Canary(
