@@ -227,6 +227,6 @@ CANARIES = (
     Canary("recovered too soon", "", RECOVERS, _recovered_too_soon, (5,)),
     Canary("replacement votes at once", "", RECOVERS, _replacement_votes, (14,)),
     Canary("sealed anew", "ops taken over", (*FORKS, ASSERTED), _uncommitted_sealed_anew, (46,)),
-    Canary("never abdicates", "", ("stuck",), _never_abdicates, (24,)),
+    Canary("never abdicates", "", ("stuck", "liveness"), _never_abdicates, (24,)),
     Canary("suspects at once", "views never settle", COSTS, _suspects_at_once, (35,)),
 )
