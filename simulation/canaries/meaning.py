@@ -260,7 +260,12 @@ STATES = ("snapshots", "state", "sessions", "outcome-chain")
 CANARIES = (
     Canary("requests not remembered", "", TWICE, _requests_not_remembered, (27,)),
     Canary("late registration counts", "", ("sessions",), _late_registration_counts, (28,)),
-    Canary("results forgotten", "before acked", (*TWICE, "replies", ASSERTED), _window_ends_early),
+    Canary(
+        "results forgotten",
+        "before acked",
+        (*TWICE, "replies", "linearizable", ASSERTED),
+        _window_ends_early,
+    ),
     Canary("sessions left out", "of a snapshot", STATES, _sessions_left_out, (27,)),
     Canary("snapshot in any order", "", ("snapshots", "state"), _snapshot_in_any_order, (43,)),
     Canary("origins not checked", "", ("exactly-once",), _origins_not_checked),
