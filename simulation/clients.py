@@ -204,7 +204,8 @@ class Client:
     def _register(self, session: Session) -> None:
         if not session.registering:
             session.registering = True
-            attempt = self._world.now // US + 1
+            # No two processes count alike, not even those that have one id.
+            attempt = (self._world.now // US + 1) * CLIENTS + self.index
             entry = register(self.identity, attempt)
             self._begin(Open(session, entry, None, self._floor(session)))
 
@@ -317,7 +318,10 @@ class Client:
         self._send(key, request)
 
     def _elsewhere(self, session: Session) -> None:
-        session.primary = (session.primary + 1) % len(session.group.nodes)
+        # Not always the next: it may say that the one before knows better, and so on.
+        others = len(session.group.nodes) - 1
+        step = 1 + self._choices.choose("client.elsewhere", others) if others else 0
+        session.primary = (session.primary + step) % len(session.group.nodes)
 
     def _close(self, key: int, request: Open | OpenRead) -> None:
         del self.open[key]

@@ -41,6 +41,9 @@ class Questions(Protocol):
     def durable_views(self, key: Replica) -> tuple[int, int]:
         """(view, log view) that a power cut would leave."""
 
+    def recorded(self, key: Replica, op: int) -> Header | None:
+        """The header that a replica's journal names."""
+
     def header_of(self, digest: bytes) -> Header | None:
         """The header of a frame that was ever written, by its hash."""
 
@@ -94,7 +97,7 @@ class Checkers:
             ViewsDurable(cluster.durable_views),
             AcksDurable(cluster.acknowledged_survives),
             SameStory(),
-            Promises(log),
+            Promises(log, cluster.recorded),
             Leaders(log, sizes),
             Truncation(sizes, cluster.header_of, cluster.holds),
             Forward(),

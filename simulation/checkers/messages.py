@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from simulation.checkers.base import Checker, Log, Replica, SentFact, Start
+from veritydb.types.frame import Header
 
 NO_PROMISE = frozenset(
     {
@@ -77,9 +78,10 @@ class Promises(Checker):
 
     name: ClassVar[str] = "promises"
 
-    def __init__(self, log: Log) -> None:
-        """`log` is what was decided."""
+    def __init__(self, log: Log, recorded: Callable[[Replica, int], Header | None]) -> None:
+        """`log` is what was decided; `recorded(replica, op)` looks into a journal."""
         self._log = log
+        self._recorded = recorded
         self._acked: dict[Replica, dict[tuple[int, int], dict[int, bytes]]] = {}
         self._doubts: dict[tuple[Replica, int], int] = {}
 
@@ -117,8 +119,13 @@ class Promises(Checker):
         if len(acked) == 1:
             return
         promised = self._promised(fact.sender[0], [acked[other] for other in acked if other < who])
-        if fact.op < promised:
+        if fact.op < promised and not (fact.kind == "PrepareOk" and self._knows(fact, promised)):
             self.fail(f"{fact.sender} speaks for op {fact.op}; {promised} was promised in its name")
+
+    def _knows(self, fact: SentFact, op: int) -> bool:
+        """Whether it has an op in its journal, and only lacks a frame that can be read."""
+        log, found = self._log.get(fact.sender[0], []), self._recorded(fact.sender, op)
+        return found is not None and op <= len(log) and log[op - 1].header.hash == found.hash
 
     def _promised(self, group: int, before: list[dict[int, bytes]]) -> int:
         """The last op that was acknowledged, and decided as it was acknowledged."""

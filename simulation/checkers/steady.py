@@ -27,7 +27,7 @@ AT_THE_START = {"DoViewChange": 2, "StartView": 2, "RequestStartView": 1}
 """On one link, in all."""
 MIDDLE_TIMES, MOST_TIMES = 6, 12
 """A request waits for so many times what one message and one write take."""
-MIDDLE_MORE, MOST_MORE = 2 * MS, 100 * MS
+MIDDLE_MORE, MOST_MORE = 2 * MS, 150 * MS
 
 
 class Steady(Checker):

@@ -67,7 +67,7 @@ def test_what_was_acknowledged_and_given_up_is_no_promise() -> None:
     """Another op has its number now."""
     watch = checked(Agreement)
     appends(3).tell(watch)
-    checker = Promises(watch.log)
+    checker = Promises(watch.log, lambda replica, op: None)
     checker.sent(acks(watch, 2))
     checker.sent(sent("PrepareOk", op=3, hash=b"given up"))
     checker.begun((1, 0), Start(0, head=2, certain=False))
@@ -76,11 +76,22 @@ def test_what_was_acknowledged_and_given_up_is_no_promise() -> None:
         checker.sent(acks(watch, 1, view=4))
 
 
+def test_who_knows_an_op_may_acknowledge_less_while_its_frame_is_rotten() -> None:
+    watch = checked(Agreement)
+    appends(3).tell(watch)
+    checker = Promises(watch.log, lambda replica, op: watch.log[1][op - 1].header)
+    checker.sent(acks(watch, 3))
+    checker.begun((1, 0), Start(0, head=3, certain=False))
+    checker.sent(acks(watch, 2, view=4))
+    with pytest.raises(Failure, match="3 was promised"):
+        checker.sent(sent("DoViewChange", op=2, view=5))
+
+
 def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
     """Its predecessor acknowledged two ops that were decided, and a third that was not."""
     watch = checked(Agreement)
     appends(2).tell(watch)
-    checker = Promises(watch.log)
+    checker = Promises(watch.log, lambda replica, op: None)
     checker.sent(acks(watch, 3, incarnation=0))
     checker.sent(acks(watch, 2, incarnation=0))
     checker.sent(sent("Ping", incarnation=1))
@@ -94,7 +105,7 @@ def test_a_replacement_that_speaks_too_soon_is_seen() -> None:
 def test_a_replica_whose_disk_forgot_may_not_know() -> None:
     watch = checked(Agreement)
     appends(3).tell(watch)
-    checker = Promises(watch.log)
+    checker = Promises(watch.log, lambda replica, op: None)
     checker.sent(acks(watch, 2))
     checker.sent(acks(watch, 3, incarnation=1))
     checker.forgot((1, 0))
@@ -107,7 +118,7 @@ def test_a_replica_whose_disk_forgot_may_not_know() -> None:
 def test_a_replica_in_doubt_that_speaks_too_soon_is_seen() -> None:
     watch = checked(Agreement)
     appends(3).tell(watch)
-    checker = Promises(watch.log)
+    checker = Promises(watch.log, lambda replica, op: None)
     checker.begun((1, 0), Start(0))
     checker.sent(acks(watch, 3))
     checker.begun((1, 0), Start(0, head=2))
