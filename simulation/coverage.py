@@ -16,6 +16,7 @@ EXEMPT: dict[str, str] = {
     "node.snapshot_of_another_log": LIE,
     "storage.alone_and_rotten": "nothing rots where one replica is alone: it would be lost",
     "storage.record_does_not_follow": SELDOM + "several ops cut at once, and the blanks lost",
+    "vsr.record_of_another_log": SELDOM + "a disk has to bring back a record without its frame",
     "vsr.commit_read_too_late": SELDOM + "what is being read has to rot and be mended meanwhile",
     "storage.gap_does_not_fit": "what a replica had applied is never of a log that was given up",
     "storage.history_not_proved": CHECKED_BEFORE,

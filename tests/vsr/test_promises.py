@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from tests.marks import reaches
 from tests.vsr.harness import Group, Site
 from veritydb.types.frame import Frame, seal
 from veritydb.types.ids import Op, View
@@ -93,8 +94,9 @@ def test_a_record_that_came_back_is_cut_off_by_a_replica_that_recovers_anyway() 
     liar.crash()
     old_record(group, liar, 3)
     liar.disk.head_certain = False
-    liar.start()
-    group.run(2_000)
+    with reaches("vsr.record_of_another_log"):
+        liar.start()
+        group.run(2_000)
     assert liar.halted is None and liar.live.status is Status.NORMAL
     group.propose("after")
     group.run(100)
