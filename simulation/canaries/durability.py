@@ -217,7 +217,7 @@ CANARIES = (
     Canary(
         "start syncs nothing",
         "sees is stored",
-        (*LOST, *VIEWS, "raised-NoSuchFile"),
+        (*LOST, *VIEWS, GONE),
         _start_syncs_nothing,
     ),
     Canary("starts empty", "the log's end is forgotten", LOST, _starts_empty, (4,)),
