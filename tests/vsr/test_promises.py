@@ -56,26 +56,30 @@ def test_a_replica_that_forgot_what_it_promised_is_told_and_stops() -> None:
     assert group.words(behind.index) == ["known to all", "w0", "w1", "w2", "after"]
 
 
-def old_record(group: Group, site: Site, op: int) -> None:
-    """The disk forgets all from `op` on, and names for it one that was given up."""
-    before = site.disk.frames[op - 1].header
-    frame = site.disk.frames[op]
-    lose_log(site, after=op - 1)
-    other = msgspec.structs.replace(frame.header, timestamp=before.timestamp + 1, view=View(0))
-    site.disk.frames[op] = Frame(seal(other), frame.body)
-    site.disk.rotten.add(op)
+def with_old_record(op: int) -> tuple[Group, Site, Site]:
+    """A group, a backup that is down, and the other one.
+
+    The first one's disk has forgotten all from `op` on, and names for it one that was given up.
+    """
+    group = Group()
+    for number in range(5):
+        group.propose(f"w{number}")
+    liar, other = others(group, group.primary())
+    liar.crash()
+    before = liar.disk.frames[op - 1].header
+    frame = liar.disk.frames[op]
+    lose_log(liar, after=op - 1)
+    old = msgspec.structs.replace(frame.header, timestamp=before.timestamp + 1, view=View(0))
+    liar.disk.frames[op] = Frame(seal(old), frame.body)
+    liar.disk.rotten.add(op)
     # Its log is known to be committed as far as this.
-    site.disk.state = msgspec.structs.replace(site.disk.state, commit=Op(op))
+    liar.disk.state = msgspec.structs.replace(liar.disk.state, commit=Op(op))
+    return group, liar, other
 
 
 def test_a_record_that_came_back_in_place_of_what_was_acknowledged_stops_its_replica() -> None:
     """Its frame can be had from nobody. Who has a voice and knows that its disk lies uses none."""
-    group = Group()
-    for number in range(5):
-        group.propose(f"w{number}")
-    liar = others(group, group.primary())[0]
-    liar.crash()
-    old_record(group, liar, 3)
+    group, liar, _ = with_old_record(3)
     # Nobody remembers what it promised.
     group.filter = lambda _from, _to, message: not isinstance(message, m.Promised)
     liar.start()
@@ -87,12 +91,7 @@ def test_a_record_that_came_back_in_place_of_what_was_acknowledged_stops_its_rep
 
 def test_a_record_that_came_back_is_cut_off_by_a_replica_that_recovers_anyway() -> None:
     """It has no voice until it has again all that it may have acknowledged, so it may."""
-    group = Group()
-    for number in range(5):
-        group.propose(f"w{number}")
-    liar = others(group, group.primary())[0]
-    liar.crash()
-    old_record(group, liar, 3)
+    group, liar, _ = with_old_record(3)
     liar.disk.head_certain = False
     with reaches("vsr.record_of_another_log"):
         liar.start()
@@ -106,18 +105,13 @@ def test_a_record_that_came_back_is_cut_off_by_a_replica_that_recovers_anyway() 
 @pytest.mark.parametrize("normal", [False, True])
 def test_only_the_primary_of_the_view_can_say_that_a_record_came_back(normal: bool) -> None:
     """Another backup may be the one whose disk lies."""
-    group = Group()
-    for number in range(5):
-        group.propose(f"w{number}")
-    liar, other = others(group, group.primary())
+    group, liar, other = with_old_record(3)
     group.filter = lambda source, to, message: (
         not (
             isinstance(message, m.Promised)
             or (isinstance(message, m.Frames) and to == liar.index and source != other.index)
         )
     )
-    liar.crash()
-    old_record(group, liar, 3)
     liar.start()
     right = other.disk.frames[3]
     answer = m.Frames(**other.live._s.common, certain=Op(3), normal=normal, frames=(right,))
